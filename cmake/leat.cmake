@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# leat_library(FOLDER SOURCES... [DEPENDENCIES...]): the library of one folder of src/, linked along layers.txt.
+# leat_test(FOLDER SOURCES...): the unit tests that stand beside that folder's code, one binary a folder.
+
+add_library(leat_options INTERFACE)
+target_compile_options(leat_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers
+  -fstack-protector-strong)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(leat_options INTERFACE -Wthread-safety)
+endif()
+if(LEAT_SANITIZE)
+  target_compile_options(leat_options INTERFACE -fsanitize=${LEAT_SANITIZE} -fno-omit-frame-pointer -O1
+    -fno-sanitize-recover=all)
+  target_link_options(leat_options INTERFACE -fsanitize=${LEAT_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  target_compile_options(leat_options INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -g1)
+endif()
+target_include_directories(leat_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(leat_options INTERFACE Threads::Threads)
+
+# layers.txt -> LEAT_LAYER_<folder>: the libraries that folder may link.
+file(STRINGS ${CMAKE_SOURCE_DIR}/layers.txt lines REGEX "^[a-z0-9]+:")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/layers.txt)
+foreach(line ${lines})
+  string(REGEX MATCH "^([a-z0-9]+):(.*)$" _ "${line}")
+  set(folder ${CMAKE_MATCH_1})
+  string(STRIP "${CMAKE_MATCH_2}" folders)
+  separate_arguments(folders)
+  set(LEAT_LAYER_${folder})
+  if(NOT folder STREQUAL "base")
+    list(APPEND LEAT_LAYER_${folder} leat_base)
+  endif()
+  foreach(lower ${folders})
+    list(APPEND LEAT_LAYER_${folder} leat_${lower})
+  endforeach()
+endforeach()
+
+function(leat_library folder)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDENCIES" ${ARGN})
+  if(arg_SOURCES)
+    add_library(leat_${folder} STATIC ${arg_SOURCES})
+    set(scope PUBLIC)
+  else()
+    add_library(leat_${folder} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_link_libraries(leat_${folder} ${scope} leat_options ${LEAT_LAYER_${folder}} ${arg_DEPENDENCIES})
+endfunction()
+
+# DEPENDENCIES: what the tests need beside their own folder (sim's fakes, for example).
+function(leat_test folder)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDENCIES" ${ARGN})
+  add_executable(${folder}_test ${arg_SOURCES})
+  target_link_libraries(${folder}_test PRIVATE leat_${folder} ${arg_DEPENDENCIES} GTest::gmock GTest::gtest_main)
+  add_test(NAME unit/${folder} COMMAND ${folder}_test)
+endfunction()

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What fs/ asks of the kernel's side of a mount. Implemented in fuse/ (and by fakes in tests).
+// Any thread may call; calls are queued and sent from a thread of their own, because an invalidation waits for pages under
+// read and would deadlock on a thread that must answer that read.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "model/ids.h"
+
+namespace leat::fs {
+
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  // Forget the name, positive or negative, and the directory's cached contents.
+  virtual void InvalidateEntry(InodeId parent, const std::string& name) = 0;
+  // Forget attributes; with `contents`, cached pages too.
+  virtual void InvalidateInode(InodeId inode, bool contents) = 0;
+  // Runs `then` (on the notifying thread) once everything queued before it has been sent.
+  virtual void AfterInvalidations(std::function<void()> then) = 0;
+};
+
+}  // namespace leat::fs
