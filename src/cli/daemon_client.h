@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the verbs of the command line talk to the daemon of a state directory: find it, start it, call it.
+//
+// Threads: any; every call opens a connection of its own. Nothing here waits for ever: a daemon that says nothing for
+// kSilenceMax is given up on with kTimedOut (long requests send progress every second). Errors are one line, ready to show.
+//
+//   LEAT_ASSIGN_OR_RETURN(Json result, CallDaemon(DefaultStateDirectory(), {{"verb", "status"}}, StartPolicy::kMustRun));
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/result.h"
+
+namespace leat::cli {
+
+using Json = nlohmann::json;
+
+inline constexpr std::chrono::seconds kSilenceMax{45};
+
+// root: /var/lib/leat. Others: $XDG_STATE_HOME/leat, or ~/.local/state/leat. LEAT_STATE_DIR overrides both.
+std::string DefaultStateDirectory();
+
+// {"AWS_...": "...", "HOME": "...", ...}: what a mount needs to find credentials as the caller would. Secret: goes only
+// over the control socket, as the "environment" member of a mount request.
+Json CallerEnvironment();
+
+enum class StartPolicy {
+  kMustRun,        // no daemon: kNotFound
+  kStartIfAbsent,  // starts one, detached; request["capacity_bytes"], if there, is its cache's capacity
+};
+
+// Sends one request ({"verb": ..., ...}), passes each progress object on, returns the result object. A failure keeps the
+// daemon's own code and message.
+Result<Json> CallDaemon(const std::string& state_directory, const Json& request, StartPolicy start,
+                        const std::function<void(const Json& progress)>& on_progress = {});
+
+// A repository as a job uses it: mounted by the daemon at a place of its own, or wherever it is mounted already.
+// The daemon unmounts it after an hour without use; a Lease keeps it.
+struct ManagedMountRequest {
+  std::string repository;              // "s3://bucket/prefix/" or "file:///path"
+  std::string endpoint_url, region, profile;  // empty: from the environment
+  bool no_sign_request = false;
+};
+struct ManagedMount {
+  std::string file_system;  // "fs-..."
+  std::string name;
+  std::string mountpoint;   // absolute
+};
+Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request);
+
+// Keeps a file system mounted and its cached data from being evicted for as long as this object lives (a connection to the
+// daemon stays open: the lease ends with the process, however it ends).
+class Lease {
+ public:
+  // `file_system`: an id or a name. `owner_pid`: shown in the daemon's log; 0: the caller.
+  static Result<std::unique_ptr<Lease>> Take(const std::string& state_directory, const std::string& file_system,
+                                             int owner_pid = 0);
+  ~Lease();
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+ private:
+  struct Connection;
+  explicit Lease(std::unique_ptr<Connection> connection);
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace leat::cli
