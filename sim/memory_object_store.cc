@@ -234,8 +234,8 @@ Result<env::ListPage> MemoryObjectStore::ListNow(const env::ListRequest& request
       const size_t found = key.find(request.delimiter, request.prefix.size());
       if (found != std::string::npos) common = key.substr(0, found + request.delimiter.size());
     }
-    // A common prefix that was given out already, or that start_after lies inside or behind.
-    if (!common.empty() && !after.empty() && common <= after) continue;
+    // A common prefix that the page before has given out already.
+    if (!common.empty() && !request.continuation_token.empty() && common <= after) continue;
     if (!common.empty() && !page.common_prefixes.empty() && page.common_prefixes.back() == common) continue;
     if (page.objects.size() + page.common_prefixes.size() == limit) {
       page.next_token = "+" + std::max(page.objects.empty() ? std::string() : page.objects.back().key,

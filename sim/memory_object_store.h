@@ -36,7 +36,7 @@ struct Fault {
   std::string key_prefix;                    // matches keys (LIST: prefixes) that begin with this
   ErrorCode error = ErrorCode::kUnavailable; // how it ends
   uint64_t after_bytes = 0;                  // GET: data handed over before it ends
-  bool flip_bit = false;                     // GET: succeed, but with one wrong bit
+  bool flip_bit = false;                     // GET: one wrong bit, noticed by the checksum at the end (kCorrupt)
   bool stall = false;                        // never ends until ReleaseStalled() or Cancel
   int count = 1;                             // how many requests it hits; then it is spent
 };

@@ -34,7 +34,7 @@ class Random {  // confined to one thread
   uint64_t state_;
 };
 
-// Fisher-Yates with our generator (std::shuffle differs between compilers).
+// Fisher-Yates with our generator: the same order on every compiler.
 template <class Container>
 void Shuffle(Container& items, Random& random) {
   for (uint64_t i = items.size(); i > 1; --i) {
