@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fs/ asks of the kernel's side of a mount. Implemented in fuse/ (and by fakes in tests).
-// Any thread may call; calls are queued and sent from a thread of their own, because an invalidation waits for pages under
+// Any thread may call; calls are queued and sent from threads of their own, because an invalidation waits for pages under
 // read and would deadlock on a thread that must answer that read.
 #pragma once
 
@@ -18,8 +18,11 @@ class Kernel {
   virtual void InvalidateEntry(InodeId parent, const std::string& name) = 0;
   // Forget attributes; with `contents`, cached pages too.
   virtual void InvalidateInode(InodeId inode, bool contents) = 0;
-  // Runs `then` (on the notifying thread) once everything queued before it has been sent.
+  // Runs `then` (on a notifying thread) once every name and attribute queued before it has been sent. Does not wait for
+  // contents, so that the answer to a read may wait for it.
   virtual void AfterInvalidations(std::function<void()> then) = 0;
+  // The same for contents. Must never hold up the answer to a read: dropping pages waits for reads of them.
+  virtual void AfterContentInvalidations(std::function<void()> then) = 0;
 };
 
 }  // namespace leat::fs

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/file_system.h"
+
+#include "base/log.h"
+#include "fs/file_system_implementation.h"
+
+namespace leat::fs {
+
+FileSystemImplementation::FileSystemImplementation(FileSystemOptions options, Parts parts,
+                                                   std::unique_ptr<catalog::Catalog> catalog)
+    : options_(std::move(options)),
+      parts_(std::move(parts)),
+      mount_time_ns_(parts_.clock->WallTimeNs()),
+      catalog_(std::move(catalog)),
+      repository_(std::make_shared<hydrate::Repository>()),
+      metadata_(std::make_shared<MetadataCollector>(*this)),
+      hydration_ahead_(std::make_unique<HydrationAhead>(*this)) {
+  repository_->store = parts_.store;
+  // The collector outlives this object for as long as a fetch may still tell it something.
+  repository_->on_object_info = [collector = metadata_](const ObjectInfo& info) { collector->OnObjectInfo(info); };
+  TouchUse();
+}
+
+void FileSystemImplementation::Start() {
+  catalog_->SetListener(this);
+  importer_ = catalog::Importer::Create({}, *catalog_, *parts_.store, *parts_.clock);
+  metadata_->Start();
+}
+
+FileSystemImplementation::~FileSystemImplementation() {
+  SetKernel(nullptr);
+  hydration_ahead_->CancelAll();
+  metadata_->Stop();
+  gate_->Close();
+  importer_.reset();
+  parts_.hydrator->CancelDataset(options_.dataset);
+  catalog_->SetListener(nullptr);
+  catalog_->Sync();
+}
+
+Result<std::unique_ptr<FileSystem>> FileSystem::Open(FileSystemOptions options, Parts parts) {
+  catalog::Catalog::Options catalog_options;
+  catalog_options.directory = options.catalog_directory;
+  if (options.repository.kind == RepositoryUrl::Kind::kS3) catalog_options.key_prefix = options.repository.prefix;
+  LEAT_ASSIGN_OR_RETURN(std::unique_ptr<catalog::Catalog> catalog, catalog::Catalog::Open(std::move(catalog_options)));
+  auto file_system =
+      std::make_unique<FileSystemImplementation>(std::move(options), std::move(parts), std::move(catalog));
+  file_system->Start();
+  return std::unique_ptr<FileSystem>(std::move(file_system));
+}
+
+void FileSystemImplementation::SetKernel(Kernel* kernel) {
+  std::lock_guard lock(kernel_mutex_);
+  kernel_ = kernel;
+}
+
+void FileSystemImplementation::StartImport() {
+  importer_->Import(kRootInode, false, [this, gate = gate_](Status status) {
+    GateScope scope(gate);
+    if (!scope) return;
+    if (!status) {
+      LogWarning("import of " + options_.repository.ToString() + " did not finish: " + status.error().message +
+                 "; names are looked up on demand, `leat import` tries again");
+    }
+    hydration_ahead_->OnImportDone();
+  });
+}
+
+FileSystemStatistics FileSystemImplementation::Statistics() const {
+  FileSystemStatistics statistics;
+  statistics.totals = catalog_->Totals();
+  statistics.importing = importer_->Progress().running;
+  statistics.import_objects = importer_->Progress().objects;
+  statistics.restored = parts_.cache->Usage(options_.dataset);
+  statistics.hydration = parts_.hydrator->Statistics(options_.dataset);
+  statistics.kernel_requests = counters_.kernel_requests;
+  statistics.reads = counters_.reads;
+  statistics.read_bytes = counters_.read_bytes;
+  statistics.read_hits = counters_.read_hits;
+  statistics.read_errors = counters_.read_errors;
+  return statistics;
+}
+
+env::MonotonicTime FileSystemImplementation::LastUse() const {
+  return env::MonotonicTime(env::Duration(last_use_.load(std::memory_order_relaxed)));
+}
+
+cache::ObjectRef FileSystemImplementation::ObjectOf(const catalog::Inode& inode) const {
+  return {.dataset = options_.dataset,
+          .key = inode.key,
+          .etag = inode.etag,
+          .size_bytes = inode.size_bytes,
+          .id = cache::MakeObjectId(options_.repository_identity, inode.key, inode.etag, inode.size_bytes)};
+}
+
+Result<std::shared_ptr<const InodeRecord>> FileSystemImplementation::Record(InodeId id) {
+  if (auto record = inodes_.Find(id)) return record;
+  const uint64_t ticket = inodes_.Ticket(id);
+  Result<catalog::Inode> inode = catalog_->Get(id);
+  if (!inode) {
+    if (inode.error().code != ErrorCode::kNotFound) return Fail(std::move(inode).error());
+    return Fail(ErrorCode::kObjectChanged, "inode " + std::to_string(Value(id)) + " is not in the catalog any more");
+  }
+  auto record = std::make_shared<InodeRecord>();
+  record->inode = std::move(*inode);
+  if (record->inode.type != catalog::FileType::kDirectory) record->object = ObjectOf(record->inode);
+  // A directory becomes listed without a notice, so only a listed one is kept.
+  if (record->inode.type != catalog::FileType::kDirectory || record->inode.listed) inodes_.Insert(record, ticket);
+  return std::shared_ptr<const InodeRecord>(std::move(record));
+}
+
+void FileSystemImplementation::InvalidateEntry(InodeId parent, const std::string& name) {
+  std::lock_guard lock(kernel_mutex_);
+  if (kernel_ != nullptr) kernel_->InvalidateEntry(parent, name);
+}
+
+void FileSystemImplementation::InvalidateInode(InodeId id, bool contents) {
+  std::lock_guard lock(kernel_mutex_);
+  if (kernel_ != nullptr) kernel_->InvalidateInode(id, contents);
+}
+
+void FileSystemImplementation::AfterInvalidations(std::function<void()> then) {
+  {
+    std::lock_guard lock(kernel_mutex_);
+    if (kernel_ != nullptr) return kernel_->AfterInvalidations(std::move(then));
+  }
+  then();
+}
+
+void FileSystemImplementation::AfterContentInvalidations(std::function<void()> then) {
+  {
+    std::lock_guard lock(kernel_mutex_);
+    if (kernel_ != nullptr) return kernel_->AfterContentInvalidations(std::move(then));
+  }
+  then();
+}
+
+void FileSystemImplementation::OnEntryAdded(InodeId parent, const std::string& name) {
+  knowledge_.EntryChanged(parent, name);
+  if (!knowledge_.MayMissName(parent, name)) return;
+  std::lock_guard lock(kernel_mutex_);
+  if (kernel_ != nullptr) kernel_->InvalidateEntry(parent, name);
+}
+
+void FileSystemImplementation::OnEntryRemoved(InodeId parent, const std::string& name, InodeId inode) {
+  inodes_.Erase(inode);
+  knowledge_.EntryChanged(parent, name);
+  knowledge_.AttributesChanged(inode);
+  std::lock_guard lock(kernel_mutex_);
+  if (kernel_ == nullptr) return;
+  if (knowledge_.MayKnowInode(parent)) kernel_->InvalidateEntry(parent, name);
+  // Pages of the old version stay: whoever still holds it open reads one version, never a mix.
+  if (knowledge_.MayKnowInode(inode)) kernel_->InvalidateInode(inode, false);
+}
+
+void FileSystemImplementation::OnAttributesChanged(InodeId inode) {
+  inodes_.Erase(inode);
+  knowledge_.AttributesChanged(inode);
+  if (!knowledge_.MayKnowInode(inode)) return;
+  std::lock_guard lock(kernel_mutex_);
+  if (kernel_ != nullptr) kernel_->InvalidateInode(inode, false);
+}
+
+const catalog::ImportProgress& ImportProgressOf(const FileSystem& file_system) {
+  return Implementation(file_system).importer().Progress();
+}
+
+}  // namespace leat::fs

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Contents of a file. Two steps: ReadNow from the cache, then Read for what must be fetched.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "base/result.h"
+#include "fs/file_system.h"
+#include "hydrate/hydrator.h"
+
+namespace leat::fs {
+
+// Bytes read into `out` from `offset`, fewer only at the end of the file. Absent: not in the cache.
+std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset, std::span<std::byte> out);
+// Fetches. An object that changed or went ends in kObjectChanged, once the catalog has the new state and the kernel was
+// told: opening the name again then gives the new version.
+void Read(FileSystem& file_system, InodeId inode, uint64_t offset, uint64_t length,
+          std::function<void(Result<hydrate::DataSlice>)> done);
+
+}  // namespace leat::fs
