@@ -40,7 +40,7 @@ build() {
   echo "built $1 at $((SECONDS - began)) s"
 }
 
-step layers sh -c 'tools/check_layers.py --self-test && tools/check_layers.py'
+step house sh -c 'tools/check_layers.py --self-test && tools/check_layers.py && tools/check_style.py'
 build release
 step unit ctest --test-dir build/release -R '^unit/' --output-on-failure --timeout 300
 if [ "$scope" = all ]; then
