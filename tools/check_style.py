@@ -8,7 +8,7 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LINES_MAX = 800            # about 500 is the aim; past this a file is two concepts
-COLUMNS_MAX = 140
+COLUMNS_MAX = 160
 VAGUE = re.compile(r'(^|[/_])(utils?|common|helpers?|manager|misc)([/_.]|$)')
 
 
