@@ -1,2 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+// leat: a POSIX file system over S3 with a persistent cache, training jobs, and a tuner. Each verb is a file of this folder.
+#include <CLI/CLI.hpp>
+
+#include "cli/verbs.h"
+#include "cli/version.h"
+#if __has_include("cli/train.h")
+#include "cli/train.h"
+#define LEAT_HAS_TRAIN
+#endif
+#if __has_include("cli/tune.h")
+#include "cli/tune.h"
+#define LEAT_HAS_TUNE
+#endif
+#if __has_include("cli/jobs.h")
+#include "cli/jobs.h"
+#define LEAT_HAS_JOBS
+#endif
+
+int main(int argc, char** argv) {
+  using namespace leat::cli;
+  CLI::App app{"Leat brings S3 data to training jobs: mounted at once, fetched once, read at local speed"};
+  app.set_version_flag("--version", std::string("leat ") + kVersion);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit status: 0 done, 1 failed, 2 wrong usage. Errors are one line on standard error.\n"
+      "Example:\n"
+      "  leat mount s3://my-bucket/imagenet/ /mnt/data && leat status && leat unmount /mnt/data");
+
+  int exit_code = 0;
+  AddMountCommand(app, exit_code);
+  AddUnmountCommand(app, exit_code);
+  AddStatusCommand(app, exit_code);
+  AddRestoreCommand(app, exit_code);
+  AddReleaseCommand(app, exit_code);
+  AddStateCommand(app, exit_code);
+  AddImportCommand(app, exit_code);
+#ifdef LEAT_HAS_TRAIN
+  AddTrainCommand(app, exit_code);
+#endif
+#ifdef LEAT_HAS_TUNE
+  AddTuneCommand(app, exit_code);
+#endif
+#ifdef LEAT_HAS_JOBS
+  AddJobsCommand(app, exit_code);
+#endif
+  AddDaemonCommand(app, exit_code);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == 0;  // --help, --version
+    if (asked) return app.exit(error);
+    std::fprintf(stderr, "leat: %s (leat --help tells more)\n", error.what());
+    return 2;
+  }
+  return exit_code;
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/daemon_client.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/daemon_start.h"
+#include "cli/state_directory.h"
+#include "control/client.h"
+#include "control/protocol.h"
+
+extern char** environ;
+
+namespace leat::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kHelloWait{5'000};    // a daemon that does not answer in this time hangs
+constexpr std::chrono::milliseconds kStartingWait{10'000};  // for a lock that is held by one that starts or ends
+
+std::string HomeDirectory() {
+  if (const char* home = std::getenv("HOME"); home && home[0] == '/') return home;
+  const passwd* entry = getpwuid(geteuid());
+  return entry && entry->pw_dir ? entry->pw_dir : "/tmp";
+}
+
+Error NoDaemon(const std::string& state_directory) {
+  return {ErrorCode::kNotFound, "no file system is mounted from " + state_directory};
+}
+
+// True when no daemon holds the state directory's lock.
+bool LockIsFree(const StatePaths& paths) {
+  FileDescriptor lock(open(paths.Lock().c_str(), O_RDONLY | O_CLOEXEC));
+  return !lock.valid() || flock(lock.get(), LOCK_EX | LOCK_NB) == 0;
+}
+
+Error Hangs(const StatePaths& paths) {
+  const std::string pid(Trim(ReadFile(paths.Lock(), 64).value_or("")));
+  return {ErrorCode::kTimedOut, "the daemon of " + paths.root + " (process " + (pid.empty() ? "unknown" : pid) +
+                                    ") does not answer; see " + paths.DaemonLog() +
+                                    (pid.empty() ? "" : ", then end it with: kill " + pid + " (or kill -9 " + pid + ")")};
+}
+
+// A connection to a daemon that has answered "hello".
+Result<std::unique_ptr<control::Client>> Greet(const StatePaths& paths) {
+  LEAT_ASSIGN_OR_RETURN(auto client, control::Client::Connect(paths.Socket(), kHelloWait));
+  auto hello = client->Call({{"verb", "hello"}}, kHelloWait);
+  if (!hello && hello.error().code == ErrorCode::kTimedOut) return Fail(Hangs(paths));
+  if (!hello) return Fail(hello.error());
+  return client;
+}
+
+Result<std::unique_ptr<control::Client>> Reach(const std::string& state_directory, StartPolicy start,
+                                               std::optional<uint64_t> capacity_bytes) {
+  const StatePaths paths(state_directory);
+  const auto deadline = std::chrono::steady_clock::now() + kStartingWait;
+  for (;;) {
+    auto client = Greet(paths);
+    // kUnavailable: it was just ending.
+    if (client || (client.error().code != ErrorCode::kNotFound && client.error().code != ErrorCode::kUnavailable)) {
+      return client;
+    }
+    if (LockIsFree(paths)) {
+      if (start == StartPolicy::kMustRun) return Fail(NoDaemon(state_directory));
+      // kBusy: another command has started one in the meantime.
+      if (auto started = StartDaemonProcess(state_directory, capacity_bytes);
+          !started && started.error().code != ErrorCode::kBusy) {
+        return Fail(started.error());
+      }
+    }
+    if (std::chrono::steady_clock::now() > deadline) return Fail(Hangs(paths));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+}  // namespace
+
+std::string DefaultStateDirectory() {
+  if (const char* directory = std::getenv("LEAT_STATE_DIR"); directory && directory[0] == '/') return directory;
+  if (geteuid() == 0) return "/var/lib/leat";
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state && state[0] == '/') return std::string(state) + "/leat";
+  return HomeDirectory() + "/.local/state/leat";
+}
+
+Json CallerEnvironment() {
+  constexpr std::string_view kNames[] = {"HOME",       "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HTTP_PROXY",
+                                         "HTTPS_PROXY", "NO_PROXY",      "http_proxy",   "https_proxy",    "no_proxy"};
+  Json variables = Json::object();
+  for (char** variable = environ; *variable; ++variable) {
+    const std::string_view text(*variable);
+    const size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    const std::string_view name = text.substr(0, equals);
+    bool wanted = name.substr(0, 4) == "AWS_";
+    for (const std::string_view one : kNames) wanted = wanted || name == one;
+    if (wanted) variables[std::string(name)] = std::string(text.substr(equals + 1));
+  }
+  if (!variables.contains("HOME")) variables["HOME"] = HomeDirectory();
+  return variables;
+}
+
+Result<Json> CallDaemon(const std::string& state_directory, const Json& request, StartPolicy start,
+                        const std::function<void(const Json&)>& on_progress) {
+  std::optional<uint64_t> capacity;
+  LEAT_ASSIGN_OR_RETURN(const uint64_t asked, control::UnsignedMember(request, "capacity_bytes", 0));
+  if (asked > 0) capacity = asked;
+  // A daemon may end of itself between the greeting and the request, when its last file system has just been unmounted.
+  for (int attempt = 0;; ++attempt) {
+    LEAT_ASSIGN_OR_RETURN(const auto client, Reach(state_directory, start, capacity));
+    bool told_anything = false;
+    auto result = client->Call(request, kSilenceMax, [&](const Json& progress) {
+      told_anything = true;
+      if (on_progress) on_progress(progress);
+    });
+    const bool ended = !result && result.error().code == ErrorCode::kUnavailable && !told_anything;
+    if (!ended || start == StartPolicy::kMustRun || attempt == 2) return result;
+  }
+}
+
+Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request) {
+  Json message = {{"verb", "mount"},
+                  {"managed", true},
+                  {"repository", request.repository},
+                  {"environment", CallerEnvironment()}};
+  if (!request.endpoint_url.empty()) message["endpoint_url"] = request.endpoint_url;
+  if (!request.region.empty()) message["region"] = request.region;
+  if (!request.profile.empty()) message["profile"] = request.profile;
+  if (request.no_sign_request) message["no_sign_request"] = true;
+  LEAT_ASSIGN_OR_RETURN(const Json result, CallDaemon(state_directory, message, StartPolicy::kStartIfAbsent));
+  ManagedMount mount;
+  LEAT_ASSIGN_OR_RETURN(mount.file_system, control::StringMember(result, "id"));
+  LEAT_ASSIGN_OR_RETURN(mount.name, control::StringMember(result, "name"));
+  LEAT_ASSIGN_OR_RETURN(mount.mountpoint, control::StringMember(result, "mountpoint"));
+  return mount;
+}
+
+struct Lease::Connection {
+  std::unique_ptr<control::Client> client;
+};
+
+Lease::Lease(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
+Lease::~Lease() = default;
+
+Result<std::unique_ptr<Lease>> Lease::Take(const std::string& state_directory, const std::string& file_system,
+                                           int owner_pid) {
+  LEAT_ASSIGN_OR_RETURN(auto client, Reach(state_directory, StartPolicy::kMustRun, std::nullopt));
+  const Json request = {{"verb", "lease"}, {"file_system", file_system}, {"owner_pid", owner_pid ? owner_pid : getpid()}};
+  LEAT_ASSIGN_OR_RETURN(const Json ignored, client->Call(request, kSilenceMax));
+  auto connection = std::make_unique<Connection>();
+  connection->client = std::move(client);
+  return std::unique_ptr<Lease>(new Lease(std::move(connection)));
+}
+
+}  // namespace leat::cli

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starting the daemon of a state directory as a process of its own, detached from the caller's terminal and environment.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace leat::cli {
+
+// Runs this program again as `leat daemon` and waits (at most 20 s) until it serves or has said why it cannot.
+// kBusy: another daemon holds the state directory.
+Status StartDaemonProcess(const std::string& state_directory, std::optional<uint64_t> capacity_bytes);
+
+// The daemon's side: blocks the signals that Daemon::Run waits for. Before any thread is started.
+void BlockDaemonSignals();
+// The whole life of a daemon process; tells `ready_fd` (if not negative) once whether it serves. Returns the exit status.
+int RunDaemonProcess(const std::string& state_directory, std::optional<uint64_t> capacity_bytes, int ready_fd);
+
+}  // namespace leat::cli

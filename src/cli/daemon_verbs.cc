@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs of the control socket: dispatch, and those on paths.
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/daemon.h"
+#include "cli/pending.h"
+#include "cli/version.h"
+#include "control/protocol.h"
+
+namespace leat::cli {
+namespace {
+
+using control::BoolMember;
+using control::StringMember;
+
+constexpr std::chrono::milliseconds kProgressEvery{1000};
+
+Result<std::vector<std::string>> PathsMember(const nlohmann::json& request) {
+  std::vector<std::string> paths;
+  const auto member = request.find("paths");
+  if (member == request.end() || !member->is_array() || member->empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "the request's \"paths\" must be a list of paths");
+  }
+  for (const auto& path : *member) {
+    if (!path.is_string()) return Fail(ErrorCode::kInvalidArgument, "the request's \"paths\" must be text");
+    paths.push_back(path.get<std::string>());
+  }
+  return paths;
+}
+
+// Waits for the answer, telling the client every second how far it is. Gives up when the client leaves or the file system
+// closes; the callback then finds nobody waiting.
+template <class T>
+Result<T> WaitTelling(Pending<T>& pending, control::Connection& connection, const MountedFileSystem& entry,
+                      const std::function<nlohmann::json()>& progress) {
+  for (;;) {
+    if (auto result = pending.WaitFor(kProgressEvery)) return *result;
+    if (entry.closing) return Fail(ErrorCode::kCancelled, entry.mountpoint + " is being unmounted");
+    if (!connection.SendProgress(progress()) || connection.PeerGone()) return Fail(ErrorCode::kCancelled, "the caller left");
+  }
+}
+
+nlohmann::json ProgressOf(const hydrate::HydrationProgress& progress) {
+  return {{"files_done", progress.objects_done.load()},
+          {"bytes_done", progress.bytes_done.load()},
+          {"files_failed", progress.objects_failed.load()},
+          {"files_skipped", progress.objects_skipped.load()}};
+}
+
+}  // namespace
+
+Result<Json> Daemon::Handle(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const std::string verb, StringMember(request, "verb"));
+  {
+    std::lock_guard lock(mutex_);
+    if (verb == "mount") had_request_ = true;
+  }
+  if (verb == "hello") return Json{{"pid", getpid()}, {"version", kVersion}};
+  if (verb == "mount") return HandleMount(request, connection);
+  if (verb == "unmount") return HandleUnmount(request);
+  if (verb == "status") return HandleStatus(request);
+  if (verb == "restore") return HandleRestore(request, connection);
+  if (verb == "release") return HandleRelease(request, connection);
+  if (verb == "state") return HandleState(request, connection);
+  if (verb == "import") return HandleImport(request, connection);
+  if (verb == "lease") return HandleLease(request, connection, true);
+  if (verb == "unlease") return HandleLease(request, connection, false);
+  return Fail(ErrorCode::kNotSupported, "this daemon (version " + std::string(kVersion) + ") does not know the verb '" +
+                                            EscapeForDisplay(verb) + "'; it may be older than the command");
+}
+
+Result<Daemon::Entry> Daemon::Find(const Json& request) {
+  LEAT_ASSIGN_OR_RETURN(const std::string named, StringMember(request, "file_system", ""));
+  LEAT_ASSIGN_OR_RETURN(const std::string mountpoint, StringMember(request, "mountpoint", ""));
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, entry] : entries_) {
+    if (entry->state != MountedFileSystem::State::kMounted) continue;
+    if (!named.empty() ? id == named || entry->settings.name == named : entry->mountpoint == mountpoint) return entry;
+  }
+  return Fail(ErrorCode::kNotFound, "no file system is mounted " + (named.empty() ? "at " + mountpoint : "as " + named) +
+                                        " (leat status lists them)");
+}
+
+Result<Daemon::Use> Daemon::FindForUse(const Json& request) {
+  LEAT_ASSIGN_OR_RETURN(Entry entry, Find(request));
+  std::lock_guard lock(mutex_);
+  if (entry->state != MountedFileSystem::State::kMounted) {
+    return Fail(ErrorCode::kNotFound, entry->mountpoint + " is being unmounted");
+  }
+  ++entry->users;
+  return Use(*this, std::move(entry));
+}
+
+Result<Json> Daemon::HandleRestore(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
+  fs::RestoreRequest wanted;
+  LEAT_ASSIGN_OR_RETURN(wanted.paths, PathsMember(request));
+  LEAT_ASSIGN_OR_RETURN(wanted.from_plan, BoolMember(request, "plan", false));
+  LEAT_ASSIGN_OR_RETURN(const bool wait, BoolMember(request, "wait", false));
+  const bool whole = !wanted.from_plan && wanted.paths.size() == 1 && wanted.paths[0].empty();
+
+  auto progress = std::make_shared<hydrate::HydrationProgress>();
+  if (!wait) {
+    fs::Restore(*use->file_system, std::move(wanted), progress, [name = use->settings.id](const Status& status) {
+      if (!status) LogWarning("restore on " + name + ": " + status.error().message);
+    });
+    return Json{{"started", true}};
+  }
+  auto pending = Pending<void>::Make();
+  fs::Restore(*use->file_system, std::move(wanted), progress, Pending<void>::CallbackOf(pending));
+  const Status status = WaitTelling<void>(*pending, connection, *use, [&] {
+    Json told = ProgressOf(*progress);
+    if (const auto statistics = use->file_system->Statistics(); whole && !statistics.importing) {
+      told["files"] = statistics.totals.files;
+      told["bytes"] = statistics.totals.bytes;
+    }
+    return told;
+  });
+  if (!status) progress->cancelled = true;
+  if (!status) return Fail(status.error());
+  return ProgressOf(*progress);
+}
+
+Result<Json> Daemon::HandleRelease(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
+  LEAT_ASSIGN_OR_RETURN(const std::string path, StringMember(request, "path"));
+  auto pending = Pending<uint64_t>::Make();
+  fs::Release(*use->file_system, path, Pending<uint64_t>::CallbackOf(pending));
+  LEAT_ASSIGN_OR_RETURN(const uint64_t bytes,
+                        WaitTelling<uint64_t>(*pending, connection, *use, [] { return Json::object(); }));
+  return Json{{"bytes_released", bytes}};
+}
+
+Result<Json> Daemon::HandleState(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
+  LEAT_ASSIGN_OR_RETURN(const std::string path, StringMember(request, "path"));
+  auto pending = Pending<fs::HsmState>::Make();
+  fs::State(*use->file_system, path, Pending<fs::HsmState>::CallbackOf(pending));
+  LEAT_ASSIGN_OR_RETURN(const fs::HsmState state,
+                        WaitTelling<fs::HsmState>(*pending, connection, *use, [] { return Json::object(); }));
+  return Json{{"exists", state.exists},     {"archived", state.archived},
+              {"released", state.released}, {"lost", state.lost},
+              {"dirty", state.dirty},       {"directory", state.is_directory},
+              {"restored_percent", state.restored_percent}};
+}
+
+Result<Json> Daemon::HandleImport(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
+  LEAT_ASSIGN_OR_RETURN(const std::string path, StringMember(request, "path"));
+  LEAT_ASSIGN_OR_RETURN(const bool posix, BoolMember(request, "posix", false));
+  auto pending = Pending<void>::Make();
+  fs::Import(*use->file_system, path, posix, Pending<void>::CallbackOf(pending));
+  const auto& progress = fs::ImportProgressOf(*use->file_system);
+  LEAT_RETURN_IF_ERROR(WaitTelling<void>(*pending, connection, *use, [&] {
+    return Json{{"objects", progress.objects.load()}, {"pages", progress.pages.load()}};
+  }));
+  const auto totals = use->file_system->Statistics().totals;
+  return Json{{"files", totals.files}, {"directories", totals.directories}, {"bytes", totals.bytes}};
+}
+
+}  // namespace leat::cli

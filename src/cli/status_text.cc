@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/status_text.h"
+
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace leat::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kColumns = 80;
+
+uint64_t Number(const Json& object, const char* member) {
+  const auto found = object.find(member);
+  return found != object.end() && found->is_number() ? found->get<uint64_t>() : 0;
+}
+
+double Fraction(const Json& object, const char* member) {
+  const auto found = object.find(member);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+std::string Text(const Json& object, const char* member) {
+  const auto found = object.find(member);
+  return found != object.end() && found->is_string() ? EscapeForDisplay(found->get<std::string>()) : "";
+}
+
+Json Object(const Json& object, const char* member) {
+  const auto found = object.find(member);
+  return found != object.end() && found->is_object() ? *found : Json::object();
+}
+
+// Characters that a terminal shows: continuation bytes of UTF-8 take no column.
+size_t Width(std::string_view text) {
+  size_t width = 0;
+  for (const char c : text) width += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return width;
+}
+
+// Cut in the middle, so that both ends of a long path can be read.
+std::string Shortened(const std::string& text, size_t width) {
+  if (Width(text) <= width) return text;
+  const auto prefix_bytes = [&](size_t characters) {
+    size_t at = 0;
+    for (; at < text.size() && characters > 0; --characters) at += std::max<size_t>(1, Utf8SequenceLength(text.substr(at, 4)));
+    return std::min(at, text.size());
+  };
+  const size_t kept = width - 3, front = kept / 2, back = kept - front;
+  return text.substr(0, prefix_bytes(front)) + "..." + text.substr(prefix_bytes(Width(text) - back));
+}
+
+std::string Line(const std::string& label, const std::string& value) {
+  std::string line = "  " + label;
+  line.resize(std::max<size_t>(14, line.size() + 1), ' ');
+  return line + Shortened(value, kColumns - line.size()) + "\n";
+}
+
+std::string Percent(uint64_t part, uint64_t whole) {
+  if (whole == 0) return "0 %";
+  // Rounded down, so that 100 % is all of it.
+  return std::to_string(static_cast<uint64_t>(std::min(1.0, static_cast<double>(part) / static_cast<double>(whole)) * 100)) +
+         " %";
+}
+
+std::string RenderFileSystem(const Json& fs) {
+  const Json import = Object(fs, "import"), restored = Object(fs, "restored"), fetching = Object(fs, "fetching");
+  const Json requests = Object(fs, "requests"), s3 = Object(fs, "s3"), reads = Object(fs, "reads");
+  std::string out = Shortened(Text(fs, "id") + "  " + Text(fs, "name"), kColumns) + "\n";
+  out += Line("repository", Text(fs, "repository"));
+  const bool managed = fs.contains("managed") && fs["managed"].is_boolean() && fs["managed"].get<bool>();
+  out += Line("mounted at", Text(fs, "mountpoint") + (managed ? " (for jobs)" : ""));
+  const std::string state = Text(import, "state");
+  std::string contents = FormatCount(Number(fs, "files")) + " files, " + FormatBytes(Number(fs, "bytes"));
+  if (state == "running") contents += " so far; importing, " + FormatCount(Number(import, "objects")) + " objects seen";
+  if (state == "failed") contents += " so far; the import has failed (leat import retries)";
+  out += Line("contents", contents);
+  out += Line("restored", FormatCount(Number(restored, "files")) + " files, " + FormatBytes(Number(restored, "bytes")) + " (" +
+                              Percent(Number(restored, "bytes"), Number(fs, "bytes")) + ")");
+  if (Number(fetching, "files") || Number(fs, "queued")) {
+    out += Line("fetching", FormatCount(Number(fetching, "files")) + " files, " + FormatBytes(Number(fetching, "bytes")) + "; " +
+                                FormatCount(Number(fs, "queued")) + " queued");
+  }
+  char rates[64];
+  std::snprintf(rates, sizeof rates, "; now %.0f requests/s, ", Fraction(s3, "requests_per_s"));
+  out += Line("received", FormatBytes(Number(s3, "bytes_received")) + " in " + FormatCount(Number(requests, "s3.get")) + " GETs, " +
+                              FormatCount(Number(requests, "s3.list")) + " LISTs" + rates +
+                              FormatBytes(static_cast<uint64_t>(Fraction(s3, "bytes_per_s"))) + "/s");
+  if (Number(s3, "errors") || Number(s3, "retries")) {
+    out += Line("trouble", FormatCount(Number(s3, "errors")) + " requests failed, " + FormatCount(Number(s3, "retries")) + " retried");
+  }
+  out += Line("reads", FormatCount(Number(reads, "count")) + " (" + Percent(Number(reads, "hits"), Number(reads, "count")) +
+                           " from the cache), " + FormatBytes(Number(reads, "bytes")) + ", " +
+                           FormatCount(Number(reads, "errors")) + " errors");
+  return out;
+}
+
+}  // namespace
+
+std::string FormatCount(uint64_t count) {
+  if (count < 10'000) return std::to_string(count);
+  static constexpr const char* kUnits[] = {"k", "M", "G", "T", "P", "E"};
+  double value = static_cast<double>(count);
+  size_t unit = 0;
+  for (value /= 1000; value >= 999.5 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
+  char text[32];
+  std::snprintf(text, sizeof text, value < 99.95 ? "%.1f %s" : "%.0f %s", value, kUnits[unit]);
+  return text;
+}
+
+std::string RenderStatus(const Json& status) {
+  const Json daemon = Object(status, "daemon"), capacity = Object(status, "capacity");
+  std::string out = Shortened("daemon " + std::to_string(Number(daemon, "pid")) + ", up " +
+                                  FormatSeconds(static_cast<double>(Number(daemon, "uptime_s"))) + ", " +
+                                  FormatBytes(Number(daemon, "memory_bytes")) + " of memory, " + Text(daemon, "state_directory"),
+                              kColumns) + "\n";
+  out += "cache  " + FormatBytes(Number(capacity, "used_bytes")) + " used of " + FormatBytes(Number(capacity, "total_bytes")) +
+         " (" + Percent(Number(capacity, "used_bytes"), Number(capacity, "total_bytes")) + ")\n";
+  const auto file_systems = status.find("file_systems");
+  if (file_systems == status.end() || !file_systems->is_array() || file_systems->empty()) {
+    return out + "no file system is mounted\n";
+  }
+  for (const Json& fs : *file_systems) out += "\n" + RenderFileSystem(fs);
+  return out;
+}
+
+}  // namespace leat::cli

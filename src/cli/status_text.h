@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status of a daemon as people read it: aligned, at most 80 columns.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace leat::cli {
+
+// `status`: as docs/status-json.md describes it. Members that are missing count as nothing.
+std::string RenderStatus(const nlohmann::json& status);
+
+// "12 345 678" as "12.3 M"; below 10,000 as it is.
+std::string FormatCount(uint64_t count);
+
+}  // namespace leat::cli
