@@ -140,7 +140,8 @@ class Daemon final : public control::Handler {
   std::vector<FileSystemSettings> known_;         // all that the state directory remembers; guarded by mutex_
   DaemonSettings daemon_settings_;                // guarded by mutex_
   env::MonotonicTime last_busy_;                  // Run's thread only
-  bool had_request_ = false;                      // guarded by mutex_
+  bool had_request_ = false;                      // a mount was asked for; guarded by mutex_
+  bool had_mount_ = false;                        // and one succeeded; guarded by mutex_
   env::MonotonicTime last_sync_;                  // Run's thread only
   // Destroyed in this order: server first (it joins the requests), then what the file systems stand on.
   std::unique_ptr<cache::Cache> cache_;

@@ -80,6 +80,12 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
     if (!connection.SendProgress({{"waiting_for", resolved.settings.id}})) return Fail(ErrorCode::kCancelled, "the caller left");
     lock.lock();
   }
+  for (const auto& [id, other] : entries_) {
+    // The kernel would stack the second on the first.
+    if (!managed && other->mountpoint == mountpoint && !other->ended) {
+      return Fail(ErrorCode::kExists, mountpoint + " is already mounted: " + id + ", " + other->repository);
+    }
+  }
   if (is_new) {
     entry->settings.dataset = DatasetId{daemon_settings_.next_dataset++};
     known_.push_back(entry->settings);
@@ -99,6 +105,7 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
   lock.lock();
   if (result) {
     entry->state = State::kMounted;
+    had_mount_ = true;
   } else {
     entries_.erase(entry->settings.id);
     if (is_new) std::erase_if(known_, [&](const auto& known) { return known.id == entry->settings.id; });

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // leat: a POSIX file system over S3 with a persistent cache, training jobs, and a tuner. Each verb is a file of this folder.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
+#include "base/log.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 #if __has_include("cli/train.h")
@@ -46,6 +48,12 @@ int main(int argc, char** argv) {
 #endif
   AddDaemonCommand(app, exit_code);
 
+  // Otherwise the parser would only say that a subcommand is required.
+  if (argc > 1 && argv[1][0] != '-' &&
+      app.get_subcommands([&](const CLI::App* verb) { return verb->check_name(argv[1]); }).empty()) {
+    std::fprintf(stderr, "leat: there is no verb '%s' (leat --help lists them)\n", leat::EscapeForDisplay(argv[1]).c_str());
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
