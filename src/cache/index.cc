@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/index.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/merge_operator.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include "cache/records.h"
+
+namespace leat::cache {
+namespace {
+
+// Limits of the index's memory and files: a daemon of 200 MB must hold it beside the catalog.
+constexpr size_t kBlockCacheBytes = 32u << 20;
+constexpr size_t kMemtableBytes = 16u << 20;
+constexpr uint64_t kLogBytesMax = 32u << 20;
+constexpr int kOpenFilesMax = 256;
+
+// Counters: arrays of little-endian int64, added element by element.
+class AddCounters final : public rocksdb::AssociativeMergeOperator {
+ public:
+  bool Merge(const rocksdb::Slice&, const rocksdb::Slice* existing, const rocksdb::Slice& value, std::string* result,
+             rocksdb::Logger*) const override {
+    std::vector<int64_t> sum = DecodeCounters({value.data(), value.size()});
+    if (existing != nullptr) {
+      const std::vector<int64_t> before = DecodeCounters({existing->data(), existing->size()});
+      for (size_t i = 0; i < sum.size() && i < before.size(); ++i) sum[i] += before[i];
+    }
+    *result = EncodeCounters(sum);
+    return true;
+  }
+  const char* Name() const override { return "leat.AddCounters"; }
+};
+
+rocksdb::Options MakeOptions() {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.cache_index_and_filter_blocks = true;
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.merge_operator = std::make_shared<AddCounters>();
+  options.write_buffer_size = kMemtableBytes;
+  options.max_write_buffer_number = 2;
+  options.max_total_wal_size = kLogBytesMax;
+  options.max_open_files = kOpenFilesMax;
+  options.max_background_jobs = 2;
+  options.skip_stats_update_on_db_open = true;
+  options.skip_checking_sst_file_sizes_on_db_open = true;
+  options.compression = rocksdb::kNoCompression;  // checksums and hashes do not compress
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = 1u << 20;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+ErrorCode CodeOf(const rocksdb::Status& status) {
+  if (status.IsNotFound()) return ErrorCode::kNotFound;
+  if (status.IsNoSpace()) return ErrorCode::kNoSpace;
+  if (status.IsCorruption() || status.IsInvalidArgument() || status.IsNotSupported()) return ErrorCode::kCorrupt;
+  return ErrorCode::kIo;
+}
+
+}  // namespace
+
+struct Index::Database {
+  std::unique_ptr<rocksdb::DB> db;
+};
+
+void IndexBatch::Add(std::string key, std::initializer_list<int64_t> deltas) {
+  changes_.push_back({Kind::kAdd, std::move(key), EncodeCounters({deltas.begin(), deltas.size()})});
+}
+
+Index::Index(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+
+Index::~Index() {
+  if (database_->db != nullptr) database_->db->Close().PermitUncheckedError();
+}
+
+Result<std::unique_ptr<Index>> Index::Open(const std::string& path) {
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), path, &raw);
+  if (!status.ok()) {
+    // A lock held elsewhere or a full disk must not cost the cache; a missing or unreadable piece of the index does.
+    const bool disk = status.IsNoSpace() || status.IsBusy() || status.ToString().find("lock") != std::string::npos ||
+                      status.ToString().find("Permission") != std::string::npos ||
+                      status.ToString().find("Too many open files") != std::string::npos ||
+                      status.ToString().find("Read-only") != std::string::npos;
+    return Fail(disk ? ErrorCode::kIo : ErrorCode::kCorrupt, "cannot open the cache's index: " + status.ToString());
+  }
+  auto database = std::make_unique<Database>();
+  database->db.reset(raw);
+  std::unique_ptr<Index> index(new Index(std::move(database)));
+  const std::string version = EncodeCounters(std::vector<int64_t>{kFormatVersion});
+  Result<std::string> found = index->Get(FormatKey());
+  if (found && *found != version) return Fail(ErrorCode::kCorrupt, "the cache's index has another format version");
+  if (!found) {
+    if (found.error().code != ErrorCode::kNotFound) return Fail(found.error());
+    bool empty = true;
+    LEAT_RETURN_IF_ERROR(index->ForEach("", "", [&empty](std::string_view, std::string_view) { return empty = false; }));
+    if (!empty) return Fail(ErrorCode::kCorrupt, "the cache's index has lost its format version");
+    IndexBatch batch;
+    batch.Put(FormatKey(), version);
+    LEAT_RETURN_IF_ERROR(index->Write(batch));
+  }
+  return index;
+}
+
+Result<std::string> Index::Get(const std::string& key) const {
+  std::string value;
+  const rocksdb::Status status = database_->db->Get(rocksdb::ReadOptions(), key, &value);
+  if (status.ok()) return value;
+  if (status.IsNotFound()) return Fail(ErrorCode::kNotFound, {});
+  if (status.IsCorruption()) damaged_ = true;
+  return Fail(CodeOf(status), "cannot read the cache's index: " + status.ToString());
+}
+
+Status Index::Write(const IndexBatch& batch) {
+  rocksdb::WriteBatch changes;
+  for (const auto& change : batch.changes_) {
+    rocksdb::Status added;
+    switch (change.kind) {
+      case IndexBatch::Kind::kPut:
+        added = changes.Put(change.key, change.value);
+        break;
+      case IndexBatch::Kind::kDelete:
+        added = changes.Delete(change.key);
+        break;
+      case IndexBatch::Kind::kAdd:
+        added = changes.Merge(change.key, change.value);
+        break;
+    }
+    if (!added.ok()) return Fail(ErrorCode::kInternal, "cannot build a change of the cache's index: " + added.ToString());
+  }
+  const rocksdb::Status status = database_->db->Write(rocksdb::WriteOptions(), &changes);
+  if (status.ok()) return {};
+  if (status.IsCorruption()) damaged_ = true;
+  return Fail(CodeOf(status), "cannot write the cache's index: " + status.ToString());
+}
+
+Status Index::ForEach(const std::string& prefix, const std::string& from,
+                      const std::function<bool(std::string_view, std::string_view)>& visit) const {
+  const std::unique_ptr<rocksdb::Iterator> at(database_->db->NewIterator(rocksdb::ReadOptions()));
+  for (at->Seek(from.empty() ? prefix : from); at->Valid() && at->key().starts_with(prefix); at->Next()) {
+    if (!visit({at->key().data(), at->key().size()}, {at->value().data(), at->value().size()})) break;
+  }
+  if (at->status().ok()) return {};
+  if (at->status().IsCorruption()) damaged_ = true;
+  return Fail(CodeOf(at->status()), "cannot read the cache's index: " + at->status().ToString());
+}
+
+Status Index::Sync() {
+  const rocksdb::Status status = database_->db->FlushWAL(true);
+  if (status.ok()) return {};
+  return Fail(CodeOf(status), "cannot sync the cache's index: " + status.ToString());
+}
+
+}  // namespace leat::cache
