@@ -115,8 +115,7 @@ void Daemon::Run() {
     const auto now = clock_->Now();
     std::lock_guard lock(mutex_);
     if (!entries_.empty() || server_->RequestsInFlight() > 0) last_busy_ = now;
-    // When the first mount has failed nothing is left running: the next attempt may ask for another capacity.
-    const auto grace = !had_request_ ? options_.first_mount_grace : had_mount_ ? options_.empty_grace : decltype(options_.empty_grace){0};
+    const auto grace = had_request_ ? options_.empty_grace : options_.first_mount_grace;
     if (options_.exit_when_empty && now - last_busy_ > grace) {
       LogInfo("nothing is mounted any more");
       break;

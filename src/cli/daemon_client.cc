@@ -64,8 +64,8 @@ Result<std::unique_ptr<control::Client>> Reach(const std::string& state_director
   const auto deadline = std::chrono::steady_clock::now() + kStartingWait;
   for (;;) {
     auto client = Greet(paths);
-    // kUnavailable: it was just ending.
-    if (client || (client.error().code != ErrorCode::kNotFound && client.error().code != ErrorCode::kUnavailable)) {
+    // kCancelled: it was just ending.
+    if (client || (client.error().code != ErrorCode::kNotFound && client.error().code != ErrorCode::kCancelled)) {
       return client;
     }
     if (LockIsFree(paths)) {
@@ -112,16 +112,19 @@ Result<Json> CallDaemon(const std::string& state_directory, const Json& request,
   std::optional<uint64_t> capacity;
   LEAT_ASSIGN_OR_RETURN(const uint64_t asked, control::UnsignedMember(request, "capacity_bytes", 0));
   if (asked > 0) capacity = asked;
-  // A daemon may end of itself between the greeting and the request, when its last file system has just been unmounted.
-  for (int attempt = 0;; ++attempt) {
+  // A daemon may end of itself between the greeting and the request, when its last file system has just been unmounted;
+  // or answer that it is about to.
+  const auto deadline = std::chrono::steady_clock::now() + kStartingWait;
+  for (;;) {
     LEAT_ASSIGN_OR_RETURN(const auto client, Reach(state_directory, start, capacity));
     bool told_anything = false;
     auto result = client->Call(request, kSilenceMax, [&](const Json& progress) {
       told_anything = true;
       if (on_progress) on_progress(progress);
     });
-    const bool ended = !result && result.error().code == ErrorCode::kUnavailable && !told_anything;
-    if (!ended || start == StartPolicy::kMustRun || attempt == 2) return result;
+    const bool ended = !result && result.error().code == ErrorCode::kCancelled && !told_anything;
+    if (!ended || start == StartPolicy::kMustRun || std::chrono::steady_clock::now() > deadline) return result;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
 

@@ -37,7 +37,7 @@ Json Daemon::Described(const MountedFileSystem& entry) const {
 }
 
 Result<Json> Daemon::HandleMount(const Json& request, control::Connection& connection) {
-  if (stopping_) return Fail(ErrorCode::kUnavailable, "the daemon is stopping; try again");
+  if (stopping_) return Fail(ErrorCode::kCancelled, "the daemon is stopping; try again");
   LEAT_ASSIGN_OR_RETURN(const std::string url, StringMember(request, "repository"));
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(url));
   LEAT_ASSIGN_OR_RETURN(const std::string endpoint, EndpointOf(request, repository));
@@ -108,6 +108,12 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
     had_mount_ = true;
   } else {
     entries_.erase(entry->settings.id);
+    if (!had_mount_ && entries_.empty() && options_.exit_when_empty) {
+      // Nothing is left running, and the next attempt may ask for another capacity. Until the process has ended, mount
+      // requests are answered kCancelled, on which the command waits and starts a new daemon.
+      stopping_ = true;
+      stop_ = true;
+    }
     if (is_new) std::erase_if(known_, [&](const auto& known) { return known.id == entry->settings.id; });
   }
   changed_.notify_all();

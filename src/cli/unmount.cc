@@ -34,21 +34,40 @@ Status RunUnmount(const std::string& path, const std::string& state_option, bool
   return Fail(result.error());
 }
 
+// Every file system of one state directory; goes on after a failure and reports the first.
+Status RunUnmountAll(const std::string& state_option, bool force) {
+  const std::string state = state_option.empty() ? DefaultStateDirectory() : AbsoluteOption(state_option);
+  const auto status = CallDaemon(state, {{"verb", "status"}}, StartPolicy::kMustRun);
+  if (!status) return status.error().code == ErrorCode::kNotFound ? Status() : Fail(status.error());
+  Status first;
+  for (const auto& file_system : (*status)["file_systems"]) {
+    if (!file_system["mountpoint"].is_string()) continue;
+    const auto done = CallDaemon(
+        state, {{"verb", "unmount"}, {"mountpoint", file_system["mountpoint"]}, {"force", force}}, StartPolicy::kMustRun);
+    if (!done && first) first = Fail(done.error());
+  }
+  return first;
+}
+
 }  // namespace
 
 void AddUnmountCommand(CLI::App& app, int& exit_code) {
   struct Arguments {
     std::string mountpoint, state_directory;
-    bool force = false;
+    bool force = false, all = false;
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* verb = app.add_subcommand("unmount", "Unmount a file system; what it has cached stays");
   verb->footer("Example:\n  leat unmount /mnt/data");
-  verb->add_option("MOUNTPOINT", arguments->mountpoint, "Where it is mounted")->required();
+  verb->add_option("MOUNTPOINT", arguments->mountpoint, "Where it is mounted");
   verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory (found by itself as a rule)");
   verb->add_flag("--force", arguments->force, "Detach it even while programs use it");
+  verb->add_flag("--all", arguments->all, "Every file system of the state directory")->excludes("MOUNTPOINT");
   verb->callback([arguments, &exit_code] {
-    const auto status = RunUnmount(arguments->mountpoint, arguments->state_directory, arguments->force);
+    if (!arguments->all && arguments->mountpoint.empty()) throw CLI::RequiredError("MOUNTPOINT or --all");
+    const auto status = arguments->all
+                            ? RunUnmountAll(arguments->state_directory, arguments->force)
+                            : RunUnmount(arguments->mountpoint, arguments->state_directory, arguments->force);
     exit_code = status ? 0 : Complain("unmount", status.error());
   });
 }

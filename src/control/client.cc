@@ -43,7 +43,7 @@ Result<Json> Client::Call(const Json& request, std::chrono::milliseconds silence
     auto answer = channel_.Read(silence_max);
     if (!answer) {
       if (answer.error().code == ErrorCode::kNotFound || answer.error().code == ErrorCode::kProtocol) {
-        return Fail(ErrorCode::kUnavailable, "the daemon ended before it answered; its log tells why");
+        return Fail(ErrorCode::kCancelled, "the daemon ended before it answered; its log tells why");
       }
       if (answer.error().code == ErrorCode::kTimedOut) {
         return Fail(ErrorCode::kTimedOut, "the daemon has not answered for " +

@@ -18,7 +18,7 @@ class Client {
   static Result<std::unique_ptr<Client>> Connect(const std::string& socket_path, std::chrono::milliseconds wait);
 
   // One request, its progress, its result. `silence_max`: the longest time between two lines of the answer (kTimedOut).
-  // kUnavailable: the daemon went away before it answered.
+  // kCancelled: the daemon went away before it answered.
   Result<Json> Call(const Json& request, std::chrono::milliseconds silence_max,
                     const std::function<void(const Json& progress)>& on_progress = {});
   Result<PeerCredentials> Peer() const { return CredentialsOfPeer(channel_.fd()); }

@@ -235,7 +235,7 @@ TEST_F(ControlTest, StoppingEndsIdleConnections) {
   server_.reset();
   auto result = client->Call({{"verb", "echo"}}, seconds(5));
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(result.error().code, ErrorCode::kCancelled);
 }
 
 TEST_F(ControlTest, PathsLongerThanASocketAddressWork) {
