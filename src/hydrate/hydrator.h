@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -45,6 +46,8 @@ struct HydratorOptions {
   uint32_t requests_in_flight_max = 128;     // over all repositories
   uint64_t range_bytes_first = 1u << 20;
   uint64_t range_bytes_max = 16u << 20;
+  uint32_t ranges_ahead_max = 3;             // in flight ahead of a reader in order, once ranges are that long
+  std::chrono::seconds demand_timeout{120};  // a reader waits no longer than this
 };
 
 struct HydratorStatistics {

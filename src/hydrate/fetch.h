@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the hydrator keeps of the work it does: readers that wait, fetches that serve them, restores under way.
+//
+// All fields are protected by the hydrator's mutex unless a comment says otherwise. A chunk is the unit in which bytes
+// are handed to readers and kept: a small object whole, or one block of a large one.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "cache/cache.h"
+#include "env/clock.h"
+#include "env/object_store.h"
+#include "hydrate/hydrator.h"
+
+namespace leat::hydrate {
+
+// A body's bytes in memory, counted while they live. Immutable once shared.
+class Buffer {
+ public:
+  Buffer(std::shared_ptr<std::atomic<uint64_t>> gauge, uint64_t size_bytes)
+      : gauge_(std::move(gauge)), bytes_(new std::byte[size_bytes]), size_bytes_(size_bytes) {
+    gauge_->fetch_add(size_bytes_, std::memory_order_relaxed);
+  }
+  ~Buffer() { gauge_->fetch_sub(size_bytes_, std::memory_order_relaxed); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  std::span<std::byte> bytes() const { return {bytes_.get(), size_bytes_}; }
+
+ private:
+  const std::shared_ptr<std::atomic<uint64_t>> gauge_;
+  const std::unique_ptr<std::byte[]> bytes_;
+  const uint64_t size_bytes_;
+};
+
+// How an object is divided.
+struct Chunks {
+  explicit Chunks(const cache::ObjectRef& object)
+      : object_bytes(object.size_bytes),
+        chunk_bytes(object.size_bytes <= cache::kSmallObjectBytesMax ? object.size_bytes : cache::kBlockBytes) {}
+  bool small() const { return object_bytes <= cache::kSmallObjectBytesMax; }
+  uint64_t count() const { return (object_bytes + chunk_bytes - 1) / chunk_bytes; }
+  uint64_t OffsetOf(uint64_t chunk) const { return std::min(object_bytes, chunk * chunk_bytes); }
+  uint64_t LengthOf(uint64_t chunk) const { return OffsetOf(chunk + 1) - OffsetOf(chunk); }
+
+  uint64_t object_bytes, chunk_bytes;
+};
+
+struct Reader {
+  DatasetId dataset{};
+  uint64_t offset = 0, length = 0;
+  uint64_t chunk_first = 0;
+  uint64_t chunk_bytes = 0;
+  std::vector<std::shared_ptr<const Buffer>> parts;  // one a chunk, as they come
+  size_t missing = 0;
+  env::MonotonicTime deadline;
+  std::function<void(Result<DataSlice>)> done;
+  bool finished = false;  // `done` was taken: it runs once
+  std::list<std::shared_ptr<Reader>>::iterator place;
+};
+
+// Reader callbacks that are due, run when the mutex is free.
+struct Answer {
+  std::shared_ptr<Reader> reader;
+  std::function<void(Result<DataSlice>)> done;
+  Status status;
+};
+
+struct RestoreOperation {
+  std::shared_ptr<Repository> repository;
+  std::unique_ptr<HydrationSource> source;  // the hydrator's thread only
+  BackgroundPriority priority{};
+  std::shared_ptr<HydrationProgress> progress;
+  std::function<void(Status)> done;
+  std::optional<DatasetId> dataset;        // known from the first object on
+  std::vector<DatasetId> cancel_datasets;  // cancelled before it was known whose it is
+  size_t outstanding = 0;                  // fetches that it waits for
+  bool exhausted = false, no_room = false, cancelled = false;
+  Status first_error;
+  // The hydrator's thread only: objects pulled and not yet looked at, and the large object whose ranges are being made.
+  std::vector<cache::ObjectRef> pulled;  // last first
+  std::shared_ptr<struct RestoredObject> large;
+  uint64_t large_chunk = 0;
+};
+
+struct RestoredObject {  // one object of a restore
+  std::shared_ptr<RestoreOperation> operation;
+  cache::ObjectRef object;
+  size_t parts = 0;        // fetches that it waits for
+  bool all_asked = false;  // no more parts will be added
+  Status status;
+  uint64_t bytes_counted = 0;
+};
+
+enum class Priority : uint8_t { kDemand, kReadAhead, kHydration, kRestore };
+inline constexpr size_t kPriorities = 4;
+
+struct FlightKey {  // single flight: at most one fetch a key
+  DatasetId dataset{};
+  cache::ObjectId object;
+  uint64_t chunk = 0;
+  auto operator<=>(const FlightKey&) const = default;
+};
+
+enum class FetchState { kQueued, kRunning, kEnded };
+
+struct Fetch {  // one GET of consecutive chunks
+  std::shared_ptr<Repository> repository;
+  cache::ObjectRef object;
+  uint64_t chunk_first = 0, chunk_end = 0;
+  Priority priority = Priority::kDemand;
+  FetchState state = FetchState::kQueued;
+  std::map<uint64_t, std::vector<std::shared_ptr<Reader>>> waiters;  // by chunk
+  std::vector<std::shared_ptr<RestoredObject>> watchers;
+  bool retried = false;    // after a corrupt body; once
+  uint32_t attempt = 0;
+  bool cancelled = false;
+  std::optional<env::RequestId> request;
+  uint64_t reserved_bytes = 0;
+
+  // Only the thread that runs the fetch: the one that launches it, then the store's.
+  std::unique_ptr<cache::Cache::Writer> writer;
+  Status kept;               // why what is fetched is not kept in the cache
+  Status failure;            // found before the store's own verdict
+  std::shared_ptr<Buffer> filling;
+  uint64_t filled_bytes = 0;
+  uint64_t chunk_at = 0;     // the chunk being filled
+  uint64_t chunks_from = 0;  // the first chunk of this attempt
+  uint64_t received_bytes = 0;
+  bool committed = false;
+};
+
+}  // namespace leat::hydrate

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hydrate/hydrator.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "hydrate/hydrator_implementation.h"
+
+namespace leat::hydrate {
+namespace {
+
+// Set while a callback of the hydrator runs: such a thread must not wait for work to end, it is part of it.
+thread_local int callbacks_on_this_thread = 0;
+
+FlightKey KeyOf(const cache::ObjectRef& object, uint64_t chunk) { return {object.dataset, object.id, chunk}; }
+
+bool Wanted(const Fetch& fetch) {
+  for (const auto& [chunk, readers] : fetch.waiters) {
+    for (const auto& reader : readers) {
+      if (!reader->finished) return true;
+    }
+  }
+  return std::any_of(fetch.watchers.begin(), fetch.watchers.end(),
+                     [](const auto& watcher) { return !watcher->operation->cancelled; });
+}
+
+}  // namespace
+
+std::unique_ptr<Hydrator> Hydrator::Create(HydratorOptions options, cache::Cache& cache, const env::Clock& clock) {
+  auto hydrator = std::make_unique<HydratorImplementation>(options, cache, clock);
+  hydrator->StartThread();
+  return hydrator;
+}
+
+HydratorImplementation::HydratorImplementation(HydratorOptions options, cache::Cache& cache, const env::Clock& clock)
+    : options_(options),
+      cache_(cache),
+      clock_(clock),
+      memory_bytes_(std::make_shared<std::atomic<uint64_t>>(0)),
+      streams_({.block_bytes = cache::kBlockBytes,
+                .range_bytes_first = std::max(options.range_bytes_first, cache::kBlockBytes),
+                .range_bytes_max = std::max(options.range_bytes_max, cache::kBlockBytes),
+                .ranges_ahead_max = options.ranges_ahead_max}),
+      concurrency_({.limit_start = 64, .limit_max = std::max(1u, options.requests_in_flight_max)}) {}
+
+void HydratorImplementation::StartThread() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "leat-hydrate");
+    Work();
+  });
+}
+
+HydratorImplementation::~HydratorImplementation() {
+  std::vector<Answer> answers;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    CancelLocked(nullptr, answers);
+    WakeLocked();
+  }
+  Run(answers);
+  CancelRequests(nullptr);
+  WaitUntilQuiet(nullptr);
+  {
+    std::lock_guard lock(mutex_);
+    quit_ = true;
+    WakeLocked();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void HydratorImplementation::Read(std::shared_ptr<Repository> repository, const cache::ObjectRef& object,
+                                  uint64_t offset, uint64_t length, std::function<void(Result<DataSlice>)> done) {
+  if (offset >= object.size_bytes || length == 0) return done(DataSlice{});
+  length = std::min(length, object.size_bytes - offset);
+  const Chunks chunks(object);
+  FetchPlan plan{.first = offset / chunks.chunk_bytes,
+                 .demand_end = (offset + length + chunks.chunk_bytes - 1) / chunks.chunk_bytes};
+  const uint64_t read_end = plan.demand_end;
+  std::vector<Answer> answers;
+  {
+    std::lock_guard lock(mutex_);
+    auto reader = std::make_shared<Reader>();
+    reader->dataset = object.dataset;
+    reader->offset = offset;
+    reader->length = length;
+    reader->chunk_first = plan.first;
+    reader->chunk_bytes = chunks.chunk_bytes;
+    reader->parts.resize(read_end - plan.first);
+    reader->missing = reader->parts.size();
+    reader->deadline = clock_.Now() + options_.demand_timeout;
+    reader->done = std::move(done);
+    reader->place = readers_.insert(readers_.end(), reader);
+    if (stopping_) {
+      AnswerLocked(reader, Fail(ErrorCode::kCancelled, "the file system is stopping"), answers);
+    } else {
+      if (!chunks.small()) plan = streams_.Plan(object, offset, length);
+      AskLocked(repository, object, plan.first, read_end, Priority::kDemand, nullptr);
+      if (plan.demand_end > read_end) {
+        // One request for the read and what follows it, where nothing of it is on its way yet.
+        const auto last = flights_.at(KeyOf(object, read_end - 1));
+        uint64_t end = read_end;
+        const bool extend = last->state == FetchState::kQueued && last->chunk_end == read_end;
+        while (extend && end < plan.demand_end && flights_.try_emplace(KeyOf(object, end), last).second) ++end;
+        if (extend) last->chunk_end = end;
+        AskLocked(repository, object, end, plan.demand_end, Priority::kReadAhead, nullptr);
+      }
+      for (uint64_t range = 0; range < plan.ahead_ranges; ++range) {
+        const uint64_t first = plan.ahead_first + range * plan.range_blocks;
+        AskLocked(repository, object, first, std::min(chunks.count(), first + plan.range_blocks), Priority::kReadAhead,
+                  nullptr);
+      }
+      for (uint64_t chunk = plan.first; chunk < read_end; ++chunk) {
+        flights_.at(KeyOf(object, chunk))->waiters[chunk].push_back(reader);
+      }
+    }
+    released_.push_back(std::move(repository));
+  }
+  Run(answers);
+  LaunchReady();
+}
+
+void HydratorImplementation::AskLocked(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object,
+                                       uint64_t first, uint64_t end, Priority priority,
+                                       const std::shared_ptr<RestoredObject>& watcher) {
+  FetchPointer fresh;
+  for (uint64_t chunk = first; chunk < end; ++chunk) {
+    const auto found = flights_.find(KeyOf(object, chunk));
+    if (found != flights_.end()) {
+      fresh = nullptr;
+      PromoteLocked(found->second, priority);
+      if (watcher) WatchLocked(*found->second, watcher);
+      continue;
+    }
+    if (!fresh) {
+      fresh = std::make_shared<Fetch>();
+      fresh->repository = repository;
+      fresh->object = object;
+      fresh->chunk_first = fresh->chunk_end = chunk;
+      fresh->priority = priority;
+      if (watcher) WatchLocked(*fresh, watcher);
+      QueueLocked(fresh);
+    }
+    fresh->chunk_end = chunk + 1;
+    flights_.emplace(KeyOf(object, chunk), fresh);
+  }
+}
+
+void HydratorImplementation::QueueLocked(const FetchPointer& fetch) {
+  fetch->state = FetchState::kQueued;
+  queues_[static_cast<size_t>(fetch->priority)].push_back(fetch);
+}
+
+void HydratorImplementation::PromoteLocked(const FetchPointer& fetch, Priority priority) {
+  if (fetch->state != FetchState::kQueued || priority >= fetch->priority) return;
+  fetch->priority = priority;
+  QueueLocked(fetch);
+}
+
+void HydratorImplementation::WatchLocked(Fetch& fetch, const std::shared_ptr<RestoredObject>& watcher) {
+  if (std::find(fetch.watchers.begin(), fetch.watchers.end(), watcher) != fetch.watchers.end()) return;
+  fetch.watchers.push_back(watcher);
+  ++watcher->parts;
+  ++watcher->operation->outstanding;
+}
+
+HydratorImplementation::FetchPointer HydratorImplementation::PickLocked() {
+  const auto running = static_cast<uint32_t>(running_.size());
+  const uint32_t limit = concurrency_.limit();
+  // A quarter stays free for readers; with a limit of one there is nothing to keep free.
+  const uint32_t background_limit = limit == 1 ? 1 : limit - std::max(1u, limit / 4);
+  for (size_t priority = 0; priority < kPriorities; ++priority) {
+    auto& queue = queues_[priority];
+    while (!queue.empty() && (queue.front()->state != FetchState::kQueued ||
+                              static_cast<size_t>(queue.front()->priority) != priority)) {
+      queue.pop_front();
+    }
+    if (queue.empty()) continue;
+    if (running >= (priority == 0 ? limit : background_limit)) return nullptr;
+    const FetchPointer fetch = queue.front();
+    const Chunks chunks(fetch->object);
+    const uint64_t bytes = chunks.LengthOf(fetch->chunk_first);
+    // Something must be able to run, however small the budget. What waits for room is not overtaken by lesser work.
+    if (running > 0 && reserved_bytes_ + bytes > options_.memory_bytes_max) return nullptr;
+    queue.pop_front();
+    fetch->state = FetchState::kRunning;
+    if (stopping_) fetch->cancelled = true;
+    fetch->reserved_bytes = bytes;
+    reserved_bytes_ += bytes;
+    running_.emplace(fetch.get(), fetch);
+    return fetch;
+  }
+  return nullptr;
+}
+
+void HydratorImplementation::LaunchReady() {
+  for (;;) {
+    FetchPointer fetch;
+    {
+      std::lock_guard lock(mutex_);
+      fetch = PickLocked();
+    }
+    if (!fetch) return;
+    Launch(fetch);
+  }
+}
+
+void HydratorImplementation::WakeLocked() {
+  wake_requested_ = true;
+  wake_.notify_one();
+}
+
+void HydratorImplementation::CancelLocked(const DatasetId* dataset, std::vector<Answer>& answers) {
+  const Status cancelled = Fail(ErrorCode::kCancelled, "the file system is being unmounted");
+  for (auto at = readers_.begin(); at != readers_.end();) {
+    const auto reader = *at++;
+    if (!dataset || reader->dataset == *dataset) AnswerLocked(reader, cancelled, answers);
+  }
+  for (const auto& operation : operations_) {
+    if (!dataset || operation->dataset == *dataset) {
+      operation->cancelled = true;
+    } else if (!operation->dataset) {
+      operation->cancel_datasets.push_back(*dataset);
+    }
+  }
+}
+
+void HydratorImplementation::CancelRequests(const DatasetId* dataset) {
+  // Queued fetches end here and now, running ones when their store says so.
+  std::vector<FetchPointer> queued;
+  std::vector<std::pair<std::shared_ptr<Repository>, env::RequestId>> requests;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [key, fetch] : flights_) {
+      if (dataset && key.dataset != *dataset) continue;
+      if (fetch->state != FetchState::kQueued) continue;
+      fetch->state = FetchState::kRunning;
+      fetch->reserved_bytes = 0;
+      running_.emplace(fetch.get(), fetch);
+      queued.push_back(fetch);
+    }
+    for (auto& [pointer, fetch] : running_) {
+      if (dataset && fetch->object.dataset != *dataset) continue;
+      fetch->cancelled = true;
+      if (fetch->request) requests.emplace_back(fetch->repository, *fetch->request);
+    }
+  }
+  for (auto& [repository, request] : requests) repository->store->Cancel(request);
+  for (const auto& fetch : queued) EndFetch(fetch, Fail(ErrorCode::kCancelled, "cancelled"), false);
+  std::lock_guard lock(mutex_);
+  for (auto& [repository, request] : requests) released_.push_back(std::move(repository));
+  WakeLocked();
+}
+
+bool HydratorImplementation::QuietLocked(const DatasetId* dataset) const {
+  const bool fetching = std::any_of(running_.begin(), running_.end(), [&](const auto& running) {
+    return !dataset || running.second->object.dataset == *dataset;
+  });
+  const bool restoring = std::any_of(operations_.begin(), operations_.end(), [&](const auto& operation) {
+    if (!dataset || operation->dataset == *dataset) return true;
+    const auto& awaited = operation->cancel_datasets;
+    return !operation->dataset && std::find(awaited.begin(), awaited.end(), *dataset) != awaited.end();
+  });
+  // A fetch that was split while it was cancelled may have left a queued part behind.
+  const auto flight = dataset ? flights_.lower_bound({*dataset, {}, 0}) : flights_.begin();
+  const bool queued = flight != flights_.end() && (!dataset || flight->first.dataset == *dataset);
+  return !fetching && !restoring && !queued;
+}
+
+void HydratorImplementation::WaitUntilQuiet(const DatasetId* dataset) {
+  if (callbacks_on_this_thread > 0 || std::this_thread::get_id() == thread_.get_id()) return;
+  std::unique_lock lock(mutex_);
+  quiet_.wait(lock, [&] { return QuietLocked(dataset); });
+}
+
+void HydratorImplementation::CancelDataset(DatasetId dataset) {
+  std::vector<Answer> answers;
+  {
+    std::lock_guard lock(mutex_);
+    CancelLocked(&dataset, answers);
+    WakeLocked();
+  }
+  Run(answers);
+  CancelRequests(&dataset);
+  WaitUntilQuiet(&dataset);
+}
+
+void HydratorImplementation::Run(std::vector<Answer>& answers) {
+  ++callbacks_on_this_thread;
+  for (auto& answer : answers) {
+    if (!answer.status) {
+      answer.done(Fail(answer.status.error()));
+      continue;
+    }
+    const Reader& reader = *answer.reader;
+    if (reader.parts.size() == 1) {
+      const auto& buffer = reader.parts[0];
+      const uint64_t from = reader.offset - reader.chunk_first * reader.chunk_bytes;
+      answer.done(DataSlice{buffer, std::span<const std::byte>(buffer->bytes()).subspan(from, reader.length)});
+      continue;
+    }
+    auto joined = std::make_shared<std::vector<std::byte>>();
+    joined->reserve(reader.length);
+    uint64_t from = reader.offset - reader.chunk_first * reader.chunk_bytes;
+    for (const auto& part : reader.parts) {
+      const auto bytes = part->bytes().subspan(from);
+      const size_t wanted = std::min<size_t>(bytes.size(), reader.length - joined->size());
+      joined->insert(joined->end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(wanted));
+      from = 0;
+    }
+    LEAT_CHECK(joined->size() == reader.length);
+    const std::span<const std::byte> bytes(*joined);
+    answer.done(DataSlice{std::move(joined), bytes});
+  }
+  --callbacks_on_this_thread;
+  answers.clear();
+}
+
+void HydratorImplementation::AnswerLocked(std::shared_ptr<Reader> reader, const Status& status,
+                                          std::vector<Answer>& answers) {
+  if (reader->finished) return;
+  reader->finished = true;
+  readers_.erase(reader->place);
+  auto done = std::move(reader->done);
+  answers.push_back({std::move(reader), std::move(done), status});
+}
+
+void HydratorImplementation::DropUnwanted() {
+  std::vector<FetchPointer> dropped;
+  std::vector<std::pair<std::shared_ptr<Repository>, env::RequestId>> requests;
+  {
+    std::lock_guard lock(mutex_);
+    for (const Priority priority : {Priority::kHydration, Priority::kRestore}) {
+      for (const auto& fetch : queues_[static_cast<size_t>(priority)]) {
+        if (fetch->state != FetchState::kQueued || fetch->priority != priority || Wanted(*fetch)) continue;
+        fetch->state = FetchState::kRunning;
+        fetch->reserved_bytes = 0;
+        running_.emplace(fetch.get(), fetch);
+        dropped.push_back(fetch);
+      }
+    }
+    for (auto& [pointer, fetch] : running_) {
+      if (fetch->cancelled || !fetch->request || fetch->watchers.empty() || Wanted(*fetch)) continue;
+      if (fetch->priority < Priority::kHydration) continue;
+      fetch->cancelled = true;
+      requests.emplace_back(fetch->repository, *fetch->request);
+    }
+  }
+  for (auto& [repository, request] : requests) repository->store->Cancel(request);
+  for (const auto& fetch : dropped) EndFetch(fetch, Fail(ErrorCode::kCancelled, "cancelled"), false);
+}
+
+HydratorStatistics HydratorImplementation::CollectLocked(const DatasetId* dataset) const {
+  HydratorStatistics statistics;
+  statistics.demand_waiting = static_cast<uint64_t>(std::count_if(
+      readers_.begin(), readers_.end(), [&](const auto& reader) { return !dataset || reader->dataset == *dataset; }));
+  for (const auto& [pointer, fetch] : running_) {
+    if (dataset && fetch->object.dataset != *dataset) continue;
+    const Chunks chunks(fetch->object);
+    ++statistics.fetching_objects;
+    statistics.fetching_bytes += chunks.OffsetOf(fetch->chunk_end) - chunks.OffsetOf(fetch->chunk_first);
+  }
+  for (const Priority priority : {Priority::kHydration, Priority::kRestore}) {
+    for (const auto& fetch : queues_[static_cast<size_t>(priority)]) {
+      if (dataset && fetch->object.dataset != *dataset) continue;
+      if (fetch->state == FetchState::kQueued && fetch->priority == priority) ++statistics.background_queued;
+    }
+  }
+  Totals totals = totals_;
+  if (dataset) {
+    const auto found = totals_by_dataset_.find(*dataset);
+    totals = found == totals_by_dataset_.end() ? Totals{} : found->second;
+  }
+  statistics.fetched_objects = totals.fetched_objects;
+  statistics.fetched_bytes = totals.fetched_bytes;
+  statistics.read_through_bytes = totals.read_through_bytes;
+  if (!dataset) statistics.memory_bytes = memory_bytes_->load(std::memory_order_relaxed);
+  return statistics;
+}
+
+HydratorStatistics HydratorImplementation::Statistics() {
+  std::lock_guard lock(mutex_);
+  return CollectLocked(nullptr);
+}
+
+HydratorStatistics HydratorImplementation::Statistics(DatasetId dataset) {
+  std::lock_guard lock(mutex_);
+  return CollectLocked(&dataset);
+}
+
+}  // namespace leat::hydrate

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hydrator's inside, for hydrate/*.cc alone.
+//
+// One mutex protects all state; it is never held while the cache, a store, a source or a callback runs. Demand is launched
+// on the thread that reads, everything else on the hydrator's own thread; bodies arrive on the store's threads.
+// Functions named ...Locked are called with the mutex held.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "hydrate/fetch.h"
+#include "hydrate/hydrator.h"
+#include "hydrate/read_streams.h"
+#include "policy/concurrency.h"
+
+namespace leat::hydrate {
+
+class HydratorImplementation final : public Hydrator {
+ public:
+  HydratorImplementation(HydratorOptions options, cache::Cache& cache, const env::Clock& clock);
+  ~HydratorImplementation() override;
+  void StartThread();
+
+  void Read(std::shared_ptr<Repository> repository, const cache::ObjectRef& object, uint64_t offset, uint64_t length,
+            std::function<void(Result<DataSlice>)> done) override;
+  void Restore(std::shared_ptr<Repository> repository, std::unique_ptr<HydrationSource> source,
+               BackgroundPriority priority, std::shared_ptr<HydrationProgress> progress,
+               std::function<void(Status)> done) override;
+  void CancelDataset(DatasetId dataset) override;
+  HydratorStatistics Statistics() override;
+  HydratorStatistics Statistics(DatasetId dataset) override;
+
+  // From the receiver of a GET, on the store's thread.
+  void OnStart(Fetch& fetch, const ObjectInfo& info);
+  void OnData(const std::shared_ptr<Fetch>& fetch, std::span<const std::byte> bytes);
+  void OnDone(const std::shared_ptr<Fetch>& fetch, Status status);
+
+ private:
+  using FetchPointer = std::shared_ptr<Fetch>;
+  struct Totals {
+    uint64_t fetched_objects = 0, fetched_bytes = 0, read_through_bytes = 0;
+  };
+
+  // --- scheduling (hydrator.cc)
+  // Chunks [first, end) become part of fetches: in flight already (joined), or new ones.
+  void AskLocked(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object, uint64_t first,
+                 uint64_t end, Priority priority, const std::shared_ptr<RestoredObject>& watcher);
+  void QueueLocked(const FetchPointer& fetch);
+  void PromoteLocked(const FetchPointer& fetch, Priority priority);
+  void WatchLocked(Fetch& fetch, const std::shared_ptr<RestoredObject>& watcher);
+  FetchPointer PickLocked();
+  void LaunchReady();
+  void WakeLocked();
+  void CancelLocked(const DatasetId* dataset, std::vector<Answer>& answers);  // null: everything
+  void CancelRequests(const DatasetId* dataset);
+  void WaitUntilQuiet(const DatasetId* dataset);
+  bool QuietLocked(const DatasetId* dataset) const;
+  HydratorStatistics CollectLocked(const DatasetId* dataset) const;
+
+  // --- one fetch (hydrator_fetch.cc)
+  void Launch(const FetchPointer& fetch);
+  bool ServeFromCache(const FetchPointer& fetch);  // false: nothing is left to fetch
+  Status ReserveRoom(Fetch& fetch);
+  bool TrimToWaitersLocked(Fetch& fetch);  // false: nobody waits
+  void StartGet(const FetchPointer& fetch);
+  // Hands a chunk to those who wait for it. Without bytes: false, and nothing done, when somebody does.
+  bool Deliver(const FetchPointer& fetch, uint64_t chunk, std::shared_ptr<const Buffer> buffer, bool fetched);
+  static void KeepChunk(Fetch& fetch, std::span<const std::byte> bytes);
+  bool RetryCorrupt(const FetchPointer& fetch);
+  void EndFetch(const FetchPointer& fetch, Status status, bool requested);
+  // Takes the reader's callback, with what it is due, unless it was taken before.
+  void AnswerLocked(std::shared_ptr<Reader> reader, const Status& status, std::vector<Answer>& answers);
+  static void Run(std::vector<Answer>& answers);
+
+  // --- restores and the thread (hydrator_restore.cc)
+  void Work();
+  bool Fill(const std::shared_ptr<RestoreOperation>& operation);  // true: there is more to do at once
+  bool FillOne(const std::shared_ptr<RestoreOperation>& operation);  // false: nothing more for now
+  bool Pull(RestoreOperation& operation);  // false: the source is at its end
+  void AskForRange(const std::shared_ptr<RestoreOperation>& operation);
+  bool Drain(RestoreOperation& operation);  // false: all is counted
+  void FinishObjectLocked(RestoredObject& object);
+  void EndPartLocked(RestoredObject& object, const Status& status);
+  void DropUnwanted();
+  void FinishOperations();
+  void TimeOutReaders();
+
+  const HydratorOptions options_;
+  cache::Cache& cache_;
+  const env::Clock& clock_;
+  const std::shared_ptr<std::atomic<uint64_t>> memory_bytes_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;   // the hydrator's thread
+  std::condition_variable quiet_;  // those who wait for work to end
+  bool wake_requested_ = false;
+  bool stopping_ = false, quit_ = false;
+  std::map<FlightKey, FetchPointer> flights_;
+  std::array<std::deque<FetchPointer>, kPriorities> queues_;  // a promoted fetch stays where it was too and is passed over
+  std::map<Fetch*, FetchPointer> running_;
+  uint64_t reserved_bytes_ = 0;
+  std::list<std::shared_ptr<Reader>> readers_;  // in the order of their deadlines
+  std::list<std::shared_ptr<RestoreOperation>> operations_;
+  ReadStreams streams_;
+  policy::Concurrency concurrency_;
+  Totals totals_;
+  std::map<DatasetId, Totals> totals_by_dataset_;
+  // A repository may be the last one to hold its store, which must not be destroyed on a thread of its own.
+  std::vector<std::shared_ptr<Repository>> released_;
+  std::thread thread_;
+};
+
+}  // namespace leat::hydrate

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hydrate/hydrator.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <future>
+#include <set>
+#include <thread>
+
+#include "base/random.h"
+#include "hydrate/memory_cache.h"
+#include "sim/memory_object_store.h"
+
+namespace leat::hydrate {
+namespace {
+
+constexpr uint64_t kMiB = 1u << 20;
+
+class SteppedClock final : public env::Clock {  // real time and what the test adds
+ public:
+  env::MonotonicTime Now() const override { return std::chrono::steady_clock::now() + ahead_.load(); }
+  int64_t WallTimeNs() const override { return 0; }
+  void Advance(env::Duration duration) { ahead_ = ahead_.load() + duration; }
+
+ private:
+  std::atomic<env::Duration> ahead_{env::Duration::zero()};
+};
+
+class ListSource final : public HydrationSource {
+ public:
+  explicit ListSource(std::vector<cache::ObjectRef> objects) : objects_(std::move(objects)) {}
+  std::vector<cache::ObjectRef> Next(size_t count) override {
+    const size_t end = std::min(objects_.size(), at_ + count);
+    std::vector<cache::ObjectRef> next(objects_.begin() + static_cast<std::ptrdiff_t>(at_),
+                                       objects_.begin() + static_cast<std::ptrdiff_t>(end));
+    at_ = end;
+    return next;
+  }
+
+ private:
+  std::vector<cache::ObjectRef> objects_;
+  size_t at_ = 0;
+};
+
+class HydratorTest : public testing::Test {
+ protected:
+  void Build(HydratorOptions options = {}, uint64_t capacity_bytes = 1u << 30, sim::MemoryObjectStoreOptions store = {}) {
+    store_ = std::make_shared<sim::MemoryObjectStore>(store);
+    repository_ = std::make_shared<Repository>(Repository{store_, {}});
+    cache_ = std::make_unique<MemoryCache>(capacity_bytes);
+    hydrator_ = Hydrator::Create(options, *cache_, clock_);
+  }
+
+  cache::ObjectRef Put(const std::string& key, uint64_t size_bytes, uint32_t dataset = 1) {
+    std::string bytes(size_bytes, '\0');
+    Random random(size_bytes + ++puts_);
+    for (uint64_t at = 0; at < size_bytes; at += 8) {
+      const uint64_t word = random.Next();
+      std::memcpy(bytes.data() + at, &word, std::min<uint64_t>(8, size_bytes - at));
+    }
+    cache::ObjectRef object{DatasetId{dataset}, key, store_->PutObject(key, bytes), size_bytes, {}};
+    std::memcpy(object.id.bytes.data(), &puts_, sizeof(puts_));
+    contents_[key] = std::move(bytes);
+    return object;
+  }
+
+  using Answered = std::future<Result<std::string>>;
+  Answered Read(const cache::ObjectRef& object, uint64_t offset, uint64_t length) {
+    auto promise = std::make_shared<std::promise<Result<std::string>>>();
+    auto future = promise->get_future();
+    hydrator_->Read(repository_, object, offset, length, [promise](Result<DataSlice> slice) {
+      if (!slice) return promise->set_value(Fail(slice.error()));  // a second call would throw
+      promise->set_value(
+          std::string(reinterpret_cast<const char*>(slice->bytes.data()), slice->bytes.size()));
+    });
+    return future;
+  }
+  std::string Expected(const cache::ObjectRef& object, uint64_t offset, uint64_t length) {
+    return offset >= object.size_bytes ? "" : contents_.at(object.key).substr(offset, length);
+  }
+  void ExpectRight(Answered answered, const cache::ObjectRef& object, uint64_t offset, uint64_t length) {
+    const auto bytes = answered.get();
+    ASSERT_TRUE(bytes.has_value()) << bytes.error().message;
+    EXPECT_TRUE(*bytes == Expected(object, offset, length)) << object.key << " at " << offset;
+  }
+  ErrorCode ErrorOf(Answered answered) {
+    const auto bytes = answered.get();
+    return bytes ? ErrorCode::kInternal : bytes.error().code;
+  }
+  bool CachedRight(const cache::ObjectRef& object) {
+    std::string bytes(object.size_bytes, '\0');
+    return cache_->Read(object, 0, std::as_writable_bytes(std::span(bytes))) && bytes == contents_.at(object.key);
+  }
+  std::future<Status> Restore(std::vector<cache::ObjectRef> objects, BackgroundPriority priority,
+                              std::shared_ptr<HydrationProgress> progress) {
+    auto promise = std::make_shared<std::promise<Status>>();
+    hydrator_->Restore(repository_, std::make_unique<ListSource>(std::move(objects)), priority, std::move(progress),
+                       [promise](Status status) { promise->set_value(std::move(status)); });
+    return promise->get_future();
+  }
+
+  SteppedClock clock_;
+  std::shared_ptr<sim::MemoryObjectStore> store_;
+  std::shared_ptr<Repository> repository_;
+  std::unique_ptr<MemoryCache> cache_;
+  std::map<std::string, std::string> contents_;
+  uint64_t puts_ = 0;
+  std::unique_ptr<Hydrator> hydrator_;
+};
+
+TEST_F(HydratorTest, OneGetForManyReadersOfASmallObject) {
+  Build();
+  const auto object = Put("a", 110'000);
+  store_->AddFault({.key_prefix = "a", .stall = true});
+  std::vector<Answered> answers;
+  for (uint64_t i = 0; i < 100; ++i) answers.push_back(Read(object, i * 1000, 50'000));
+  EXPECT_EQ(hydrator_->Statistics().demand_waiting, 100u);
+  while (store_->FaultsFired() == 0) std::this_thread::yield();
+  store_->ReleaseStalled();
+  for (uint64_t i = 0; i < 100; ++i) {
+    if (i > 0 && answers[i].wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) store_->ReleaseStalled();
+    ExpectRight(std::move(answers[i]), object, i * 1000, 50'000);
+  }
+  EXPECT_EQ(store_->GetsOf("a"), 1u);
+  EXPECT_TRUE(CachedRight(object));
+  ExpectRight(Read(object, 5, 10), object, 5, 10);  // late: from the cache
+  EXPECT_EQ(store_->GetsOf("a"), 1u);
+  EXPECT_EQ(hydrator_->Statistics(DatasetId{1}).fetched_bytes, 110'000u);
+}
+
+TEST_F(HydratorTest, AnswersNothingAndTheEndOfTheObject) {
+  Build();
+  const auto empty = Put("empty", 0), object = Put("a", 1000);
+  ExpectRight(Read(empty, 0, 100), empty, 0, 100);
+  ExpectRight(Read(object, 1000, 1), object, 1000, 1);
+  ExpectRight(Read(object, 990, 500), object, 990, 500);
+  EXPECT_EQ(store_->GetsOf("empty"), 0u);
+}
+
+TEST_F(HydratorTest, RandomReadsOfALargeObjectFetchOnlyTheirBlocks) {
+  Build();
+  const auto object = Put("large", 64 * kMiB + 12'345);
+  std::set<uint64_t> blocks;
+  for (const uint64_t block : {40u, 10u, 63u, 25u, 55u, 2u}) {
+    ExpectRight(Read(object, block * kMiB + 777, 100'000), object, block * kMiB + 777, 100'000);
+    blocks.insert(block);
+  }
+  ExpectRight(Read(object, 31 * kMiB - 500, 1000), object, 31 * kMiB - 500, 1000);  // two blocks
+  ExpectRight(Read(object, 64 * kMiB + 45, 1'000'000), object, 64 * kMiB + 45, 1'000'000);
+  EXPECT_EQ(store_->counters().bytes_received.load(), (blocks.size() + 2) * kMiB + 12'345);
+  EXPECT_EQ(cache_->CachedBytes(object), (blocks.size() + 2) * kMiB + 12'345);
+}
+
+TEST_F(HydratorTest, ReadsInOrderTakeFewLongRequests) {
+  Build();
+  const auto object = Put("large", 100 * kMiB + 5);
+  for (uint64_t offset = 0; offset < object.size_bytes; offset += 128 << 10) {
+    std::string bytes(std::min<uint64_t>(128 << 10, object.size_bytes - offset), '\0');
+    if (cache_->Read(object, offset, std::as_writable_bytes(std::span(bytes)))) {
+      ASSERT_TRUE(bytes == Expected(object, offset, bytes.size()));
+    } else {
+      ExpectRight(Read(object, offset, bytes.size()), object, offset, bytes.size());
+    }
+  }
+  EXPECT_LE(store_->GetsOf("large"), 16u);
+  EXPECT_EQ(store_->counters().bytes_received.load(), object.size_bytes);  // nothing twice
+  EXPECT_TRUE(CachedRight(object));
+}
+
+TEST_F(HydratorTest, DemandOvertakesHydration) {
+  Build({.requests_in_flight_max = 8}, 1u << 30, {.threads = 4, .delay_max = std::chrono::milliseconds(2)});
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 1000; ++i) objects.push_back(Put("h/" + std::to_string(i), 3000));
+  const auto wanted = Put("wanted", 5000);
+  auto progress = std::make_shared<HydrationProgress>();
+  auto done = Restore(objects, BackgroundPriority::kHydration, progress);
+  while (progress->objects_done < 20) std::this_thread::yield();
+  ExpectRight(Read(wanted, 0, 5000), wanted, 0, 5000);
+  EXPECT_LT(progress->objects_done.load(), 500u);
+  // One that is queued far behind is promoted, not asked for twice.
+  ExpectRight(Read(objects[999], 0, 3000), objects[999], 0, 3000);
+  EXPECT_LT(progress->objects_done.load(), 800u);
+  EXPECT_TRUE(done.get().has_value());
+  EXPECT_EQ(progress->objects_done.load(), 1000u);
+  EXPECT_EQ(progress->bytes_done.load(), 3'000'000u);
+  EXPECT_TRUE(progress->finished.load());
+  for (const auto& object : objects) {
+    EXPECT_EQ(store_->GetsOf(object.key), 1u);
+    EXPECT_TRUE(CachedRight(object));
+  }
+}
+
+TEST_F(HydratorTest, RestoresWhatIsMissingOfLargeObjects) {
+  Build({.range_bytes_max = 4 * kMiB});
+  const auto large = Put("large", 30 * kMiB + 1), small = Put("small", 100), empty = Put("empty", 0);
+  ExpectRight(Read(large, 9 * kMiB, 10), large, 9 * kMiB, 10);
+  auto progress = std::make_shared<HydrationProgress>();
+  EXPECT_TRUE(Restore({large, small, empty, large}, BackgroundPriority::kRestore, progress).get().has_value());
+  EXPECT_EQ(progress->objects_done.load(), 4u);
+  EXPECT_EQ(progress->bytes_done.load(), 2 * large.size_bytes + 100);
+  EXPECT_EQ(store_->counters().bytes_received.load(), large.size_bytes + 100);
+  EXPECT_TRUE(CachedRight(large));
+}
+
+TEST_F(HydratorTest, MemoryStaysInItsBudget) {
+  Build({.memory_bytes_max = 5'000'000}, 1u << 30, {.threads = 4, .delay_max = std::chrono::microseconds(300)});
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 60; ++i) objects.push_back(Put("o" + std::to_string(i), 1'000'000));
+  auto progress = std::make_shared<HydrationProgress>();
+  auto done = Restore(objects, BackgroundPriority::kRestore, progress);
+  uint64_t highest = 0;
+  while (!progress->finished) highest = std::max(highest, hydrator_->Statistics().memory_bytes);
+  EXPECT_TRUE(done.get().has_value());
+  EXPECT_GT(highest, 0u);
+  EXPECT_LE(highest, 5'000'000u);
+  const auto big = Put("big", 8 * kMiB);  // more than the budget, alone it may
+  ExpectRight(Read(big, 0, kMiB), big, 0, kMiB);
+}
+
+TEST_F(HydratorTest, ChangedObjectIsAnErrorAndNotKept) {
+  Build();
+  const auto small = Put("small", 1000), large = Put("large", 20 * kMiB);
+  store_->PutObject("small", "another");
+  store_->PutObject("large", "another");
+  EXPECT_EQ(ErrorOf(Read(small, 0, 10)), ErrorCode::kObjectChanged);
+  EXPECT_EQ(ErrorOf(Read(large, 0, 10)), ErrorCode::kObjectChanged);
+  auto wrong_size = Put("wrong", 1000);
+  wrong_size.size_bytes = 900;
+  EXPECT_EQ(ErrorOf(Read(wrong_size, 0, 10)), ErrorCode::kObjectChanged);
+  EXPECT_EQ(cache_->CachedBytes(small) + cache_->CachedBytes(large) + cache_->CachedBytes(wrong_size), 0u);
+  store_->RemoveObject("small");
+  EXPECT_EQ(ErrorOf(Read(small, 0, 10)), ErrorCode::kNotFound);
+}
+
+TEST_F(HydratorTest, CorruptOnceIsRetriedTwiceIsAnError) {
+  Build();
+  const auto once = Put("once", 100'000), twice = Put("twice", 100'000);
+  store_->AddFault({.key_prefix = "once", .flip_bit = true});
+  store_->AddFault({.key_prefix = "twice", .flip_bit = true, .count = 2});
+  ExpectRight(Read(once, 0, 100'000), once, 0, 100'000);
+  EXPECT_EQ(store_->GetsOf("once"), 2u);
+  EXPECT_TRUE(CachedRight(once));
+  EXPECT_EQ(ErrorOf(Read(twice, 0, 100'000)), ErrorCode::kCorrupt);
+  EXPECT_EQ(cache_->CachedBytes(twice), 0u);
+  EXPECT_EQ(store_->FaultsFired(), 3);
+  ExpectRight(Read(twice, 0, 100'000), twice, 0, 100'000);
+}
+
+TEST_F(HydratorTest, CorruptLargeObjectsAreFetchedAnew) {
+  Build({.range_bytes_max = 4 * kMiB});
+  const auto once = Put("once", 12 * kMiB), always = Put("always", 12 * kMiB);
+  store_->AddFault({.key_prefix = "once", .flip_bit = true});
+  store_->AddFault({.key_prefix = "always", .flip_bit = true, .count = 1000});
+  auto progress = std::make_shared<HydrationProgress>();
+  const Status status = Restore({once, always}, BackgroundPriority::kRestore, progress).get();
+  ASSERT_FALSE(status.has_value());
+  EXPECT_EQ(status.error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(progress->objects_failed.load(), 1u);
+  // Blocks of other ranges of the object may have gone with the wrong ones; none may be wrong.
+  for (uint64_t block = 0; block < 12; ++block) {
+    std::string bytes(kMiB, '\0');
+    if (!cache_->Read(once, block * kMiB, std::as_writable_bytes(std::span(bytes)))) continue;
+    EXPECT_TRUE(bytes == Expected(once, block * kMiB, kMiB)) << block;
+  }
+  EXPECT_LT(cache_->CachedBytes(always), 12 * kMiB);
+}
+
+TEST_F(HydratorTest, FullCacheIsReadThrough) {
+  Build({}, 250'000);
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 10; ++i) objects.push_back(Put("o" + std::to_string(i), 100'000));
+  for (const auto& object : objects) ExpectRight(Read(object, 10, 1000), object, 10, 1000);
+  EXPECT_EQ(hydrator_->Statistics().read_through_bytes, 800'000u);
+  const auto large = Put("large", 20 * kMiB);
+  ExpectRight(Read(large, 0, 3 * kMiB), large, 0, 3 * kMiB);
+  for (const auto priority : {BackgroundPriority::kHydration, BackgroundPriority::kRestore}) {
+    auto progress = std::make_shared<HydrationProgress>();
+    EXPECT_TRUE(Restore(objects, priority, progress).get().has_value());
+    EXPECT_EQ(progress->objects_done.load(), 2u);
+    EXPECT_EQ(progress->objects_skipped.load(), 8u);
+  }
+}
+
+TEST_F(HydratorTest, FailedObjectsAreCountedAndTheRestIsTried) {
+  Build();
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 50; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
+  store_->RemoveObject("o7");
+  store_->AddFault({.key_prefix = "o2", .error = ErrorCode::kThrottled, .count = 3});
+  auto progress = std::make_shared<HydrationProgress>();
+  EXPECT_FALSE(Restore(objects, BackgroundPriority::kRestore, progress).get().has_value());
+  EXPECT_EQ(progress->objects_failed.load(), 4u);
+  EXPECT_EQ(progress->objects_done.load(), 46u);
+}
+
+TEST_F(HydratorTest, AReaderDoesNotWaitForEver) {
+  Build();
+  const auto object = Put("a", 1000);
+  store_->AddFault({.key_prefix = "a", .stall = true});
+  auto answer = Read(object, 0, 10);
+  clock_.Advance(std::chrono::seconds(121));
+  EXPECT_EQ(ErrorOf(std::move(answer)), ErrorCode::kTimedOut);
+}
+
+TEST_F(HydratorTest, CancelDatasetEndsItsReadsAndNoOthers) {
+  Build();
+  const auto mine = Put("mine", 1000, 1), other = Put("other", 1000, 2);
+  store_->AddFault({.key_prefix = "mine", .stall = true});
+  auto cancelled = Read(mine, 0, 10);
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore({mine}, BackgroundPriority::kRestore, progress);
+  hydrator_->CancelDataset(DatasetId{1});
+  EXPECT_EQ(ErrorOf(std::move(cancelled)), ErrorCode::kCancelled);
+  EXPECT_EQ(restored.get().error().code, ErrorCode::kCancelled);
+  ExpectRight(Read(other, 0, 10), other, 0, 10);
+  ExpectRight(Read(mine, 0, 10), mine, 0, 10);
+}
+
+TEST_F(HydratorTest, RestoreCancelledByItsProgress) {
+  Build({}, 1u << 30, {.threads = 2, .delay_max = std::chrono::milliseconds(1)});
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 2000; ++i) objects.push_back(Put("o" + std::to_string(i), 100));
+  auto progress = std::make_shared<HydrationProgress>();
+  auto done = Restore(objects, BackgroundPriority::kRestore, progress);
+  while (progress->objects_done < 5) std::this_thread::yield();
+  progress->cancelled = true;
+  EXPECT_EQ(done.get().error().code, ErrorCode::kCancelled);
+  EXPECT_LT(progress->objects_done.load(), 2000u);
+}
+
+TEST_F(HydratorTest, DestructionAtAnyMomentAnswersEverybodyOnce) {
+  for (uint64_t seed = 1; seed <= 25; ++seed) {
+    Build({.memory_bytes_max = 20 * kMiB, .requests_in_flight_max = 16}, 40 * kMiB,
+          {.seed = seed, .threads = 3, .delay_max = std::chrono::microseconds(300)});
+    Random random(seed);
+    std::vector<cache::ObjectRef> objects;
+    for (int i = 0; i < 40; ++i) objects.push_back(Put("o" + std::to_string(i), random.Below(60'000), 1 + i % 2));
+    objects.push_back(Put("large", 20 * kMiB));
+    store_->AddFault({.key_prefix = "o3", .flip_bit = true});
+    store_->AddFault({.key_prefix = "o1", .stall = true});
+    store_->AddFault({.key_prefix = "large", .after_bytes = 1'500'000});
+    auto progress = std::make_shared<HydrationProgress>();
+    auto restored = Restore(objects, BackgroundPriority::kHydration, progress);
+    std::vector<Answered> answers;
+    std::vector<std::pair<cache::ObjectRef, std::pair<uint64_t, uint64_t>>> asked;
+    for (int i = 0; i < 200; ++i) {
+      const auto& object = objects[random.Below(objects.size())];
+      const uint64_t offset = random.Below(object.size_bytes + 1), length = 1 + random.Below(100'000);
+      asked.push_back({object, {offset, length}});
+      answers.push_back(Read(object, offset, length));
+      if (i == 120 && seed % 3 == 0) hydrator_->CancelDataset(DatasetId{2});
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random.Below(3000)));
+    hydrator_.reset();
+    for (size_t i = 0; i < answers.size(); ++i) {
+      const auto bytes = answers[i].get();  // a broken promise or a second answer fails the test
+      if (!bytes) continue;
+      EXPECT_TRUE(*bytes == Expected(asked[i].first, asked[i].second.first, asked[i].second.second));
+    }
+    restored.wait();
+    for (const auto& object : objects) {
+      if (object.size_bytes == 0 || !cache_->Contains(object, 0, object.size_bytes)) continue;
+      EXPECT_TRUE(CachedRight(object));
+    }
+  }
+}
+
+TEST_F(HydratorTest, ManyThreadsReadRightBytes) {
+  Build({.memory_bytes_max = 16 * kMiB}, 30 * kMiB, {.threads = 4});
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 60; ++i) objects.push_back(Put("o" + std::to_string(i), 1 + static_cast<uint64_t>(i) * 2000));
+  objects.push_back(Put("large", 40 * kMiB + 99));
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore(objects, BackgroundPriority::kHydration, progress);
+  std::vector<std::thread> threads;
+  for (uint64_t thread = 0; thread < 6; ++thread) {
+    threads.emplace_back([&, thread] {
+      Random random(99, thread);
+      for (int i = 0; i < 150; ++i) {
+        const auto& object = objects[random.Below(4) == 0 ? objects.size() - 1 : random.Below(objects.size())];
+        const uint64_t offset = random.Below(object.size_bytes), length = 1 + random.Below(200'000);
+        ExpectRight(Read(object, offset, length), object, offset, length);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_TRUE(restored.get().has_value());
+  EXPECT_EQ(progress->objects_done + progress->objects_skipped, objects.size());
+}
+
+}  // namespace
+}  // namespace leat::hydrate
