@@ -4,7 +4,7 @@
 //
 // Threads: as env::ObjectStore; the store owns four threads, which do every system call and every callback. No path leads
 // out of the directory: all opens resolve beneath it, symlinks included (one that leads out is treated as absent).
-// Extended attributes hold no metadata here; a Put's user metadata is refused with kNotSupported when not empty.
+// User metadata lives in extended attributes "user.leat.NAME"; a Put of some fails with kNotSupported where there are none.
 #pragma once
 
 #include <memory>
