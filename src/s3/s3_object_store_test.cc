@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store against a scripted server: each connection's request gets the script's next answer, byte for byte. A test that
+// injects a fault also checks that the script was used up, so that the fault was reached.
+#include "s3/s3_object_store.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "base/text.h"
+#include "env/blocking.h"
+#include "s3/checksum.h"
+
+namespace leat::s3 {
+namespace {
+
+using env::Await;
+
+class TestClock final : public env::Clock {
+ public:
+  env::MonotonicTime Now() const override { return std::chrono::steady_clock::now(); }
+  int64_t WallTimeNs() const override { return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count(); }
+};
+
+struct Answer {
+  std::string bytes;
+  bool reset = false;  // RST instead of FIN behind the bytes
+};
+
+class ScriptedServer {
+ public:
+  ScriptedServer() {
+    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(listener_, 64), 0);
+    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~ScriptedServer() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+  void Then(Answer answer) {
+    const std::lock_guard lock(mutex_);
+    script_.push_back(std::move(answer));
+  }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::vector<std::string> requests() {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
+  bool UsedUp() {
+    const std::lock_guard lock(mutex_);
+    return script_.empty();
+  }
+
+ private:
+  void Run() {
+    while (true) {
+      const int fd = accept(listener_, nullptr, nullptr);
+      if (fd < 0) return;
+      std::string request;
+      char buffer[4096];
+      size_t body_at = std::string::npos;
+      while (body_at == std::string::npos || request.size() < body_at + BodySize(request)) {
+        const ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+        if (got <= 0) break;
+        request.append(buffer, static_cast<size_t>(got));
+        if (const size_t end = request.find("\r\n\r\n"); end != std::string::npos) body_at = end + 4;
+      }
+      Answer answer{"HTTP/1.1 500 Unscripted\r\nContent-Length: 0\r\n\r\n"};
+      {
+        const std::lock_guard lock(mutex_);
+        requests_.push_back(request);
+        if (!script_.empty()) {
+          answer = script_.front();
+          script_.pop_front();
+        }
+      }
+      (void)!send(fd, answer.bytes.data(), answer.bytes.size(), MSG_NOSIGNAL);
+      if (answer.reset) {
+        // Let the client take the bytes first: a reset throws away what it has not read.
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        const linger now{1, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      }
+      close(fd);
+    }
+  }
+  static size_t BodySize(const std::string& request) {
+    const std::string lower = ToLower(request);
+    const size_t at = lower.find("\r\ncontent-length: ");
+    return at == std::string::npos ? 0 : std::strtoull(lower.c_str() + at + 18, nullptr, 10);
+  }
+
+  int listener_ = -1;
+  int port_ = 0;
+  std::thread thread_;
+  std::mutex mutex_;  // protects what follows
+  std::deque<Answer> script_;
+  std::vector<std::string> requests_;
+};
+
+std::string Http(const std::string& status, const std::string& headers, const std::string& body) {
+  return "HTTP/1.1 " + status + "\r\n" + headers + "Content-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+}
+std::string ErrorXml(const std::string& code, const std::string& more = "") {
+  return "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>told so</Message>" + more + "</Error>";
+}
+const std::string kEtag = "ETag: \"v1\"\r\nLast-Modified: Fri, 02 Jan 2026 03:04:05 GMT\r\n";
+
+class Store : public testing::Test {
+ protected:
+  void SetUp() override { Open({}); }
+  void Open(S3Options options) {
+    options.bucket = "bkt";
+    options.endpoint_url = server_.url();
+    options.metadata_service = false;
+    options.demand_deadline = std::chrono::milliseconds(3000);
+    store_ = std::move(*S3ObjectStore::Create(options, {{"AWS_ACCESS_KEY_ID", "AKID"}, {"AWS_SECRET_ACCESS_KEY", "secret"}}, counters_, clock_));
+  }
+  Result<env::ObjectBody> Get(env::GetRequest request) { return env::GetWhole(*store_, std::move(request)); }
+
+  ScriptedServer server_;
+  TestClock clock_;
+  env::RequestCounters counters_;
+  std::unique_ptr<S3ObjectStore> store_;
+};
+
+TEST_F(Store, GetsAnObjectWithItsMetadata) {
+  server_.Then({Http("200 OK", kEtag + "x-amz-meta-File-Permissions: 0100664\r\n", "hello")});
+  const auto got = Get({.key = "a b/\xc3\xa9"});
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->bytes, "hello");
+  EXPECT_EQ(got->info.etag, "\"v1\"");
+  EXPECT_EQ(got->info.last_modified_ns, 1767323045'000'000'000);
+  EXPECT_EQ(got->info.user_metadata, (UserMetadata{{"file-permissions", "0100664"}}));
+  const std::string request = server_.requests().at(0);
+  EXPECT_TRUE(request.starts_with("GET /bkt/a%20b/%C3%A9 HTTP/1.1\r\n")) << request;
+  EXPECT_NE(request.find("authorization: AWS4-HMAC-SHA256 Credential=AKID/"), std::string::npos);
+  EXPECT_EQ(ToLower(request).find("\r\nrange:"), std::string::npos);
+}
+
+TEST_F(Store, ThrottledThenServed) {
+  server_.Then({Http("503 Slow Down", "", ErrorXml("SlowDown"))});
+  server_.Then({Http("200 OK", kEtag, "x")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "x");
+  EXPECT_EQ(counters_.retries, 1u);
+  EXPECT_EQ(counters_.requests[0], 2u);
+}
+
+TEST_F(Store, ResumesACutBodyFromTheNextByte) {
+  server_.Then({"HTTP/1.1 200 OK\r\n" + kEtag + "Content-Length: 10\r\n\r\n0123", true});
+  server_.Then({Http("206 Partial Content", kEtag + "Content-Range: bytes 4-9/10\r\n", "456789")});
+  const auto got = Get({.key = "k"});
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->bytes, "0123456789");
+  EXPECT_TRUE(server_.UsedUp());
+  const std::string second = server_.requests().at(1);
+  EXPECT_NE(second.find("range: bytes=4-\r\n"), std::string::npos) << second;
+  EXPECT_NE(second.find("if-match: \"v1\"\r\n"), std::string::npos) << second;
+}
+
+TEST_F(Store, AShortBodyIsNeverASuccess) {
+  server_.Then({"HTTP/1.1 200 OK\r\n" + kEtag + "Content-Length: 10\r\n\r\n0123"});
+  server_.Then({Http("412 Precondition Failed", "", ErrorXml("PreconditionFailed"))});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kObjectChanged);
+  EXPECT_TRUE(server_.UsedUp());
+}
+
+TEST_F(Store, AWrongRangeIsRefusedAndAskedAgain) {
+  server_.Then({Http("206 Partial Content", kEtag + "Content-Range: bytes 0-3/10\r\n", "0123")});
+  server_.Then({Http("200 OK", kEtag, "0123456789")});  // the whole object is no slice
+  server_.Then({Http("206 Partial Content", kEtag + "Content-Range: bytes 4-7/10\r\n", "4567")});
+  const auto got = Get({.key = "k", .offset = 4, .length = 4});
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->bytes, "4567");
+  EXPECT_TRUE(server_.UsedUp());
+}
+
+TEST_F(Store, ReplacedBetweenTwoPiecesIsNoticedWithoutThe412) {
+  server_.Then({"HTTP/1.1 200 OK\r\n" + kEtag + "Content-Length: 10\r\n\r\n0123"});
+  server_.Then({Http("206 Partial Content", "ETag: \"v2\"\r\nContent-Range: bytes 4-9/10\r\n", "456789")});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kObjectChanged);
+}
+
+TEST_F(Store, ChecksumsAreVerified) {
+  server_.Then({Http("200 OK", kEtag + "x-amz-checksum-crc32c: mnG7TA==\r\n", "hello")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "hello");
+  server_.Then({Http("200 OK", kEtag + "x-amz-checksum-crc32c: mnG7TA==\r\n", "hellp")});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kCorrupt);
+}
+
+TEST_F(Store, ErrorsThatRetryingCannotMend) {
+  const struct {
+    const char* status;
+    const char* code;
+    ErrorCode expected;
+  } rows[] = {{"404 Not Found", "NoSuchKey", ErrorCode::kNotFound},
+              {"404 Not Found", "NoSuchBucket", ErrorCode::kNoSuchBucket},
+              {"403 Forbidden", "AccessDenied", ErrorCode::kDenied},
+              {"403 Forbidden", "InvalidObjectState", ErrorCode::kArchivedStorage}};
+  for (const auto& row : rows) {
+    server_.Then({Http(row.status, "", ErrorXml(row.code))});
+    EXPECT_EQ(Get({.key = "k"}).error().code, row.expected) << row.code;
+  }
+  EXPECT_EQ(server_.requests().size(), 4u);
+  EXPECT_EQ(counters_.retries, 0u);
+}
+
+TEST_F(Store, FollowsTheRegionOnce) {
+  server_.Then({Http("400 Bad Request", "", ErrorXml("AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"))});
+  server_.Then({Http("200 OK", kEtag, "x")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "x");
+  EXPECT_NE(server_.requests().at(1).find("/eu-west-1/s3/aws4_request"), std::string::npos);
+  server_.Then({Http("301 Moved", "x-amz-bucket-region: eu-west-2\r\n", "")});
+  server_.Then({Http("301 Moved", "x-amz-bucket-region: eu-west-3\r\n", "")});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kWrongRegion);
+}
+
+TEST_F(Store, ARedirectToAnotherHostIsNotFollowed) {
+  ScriptedServer other;
+  server_.Then({Http("302 Found", "Location: " + other.url() + "/bkt/k\r\n", "")});
+  EXPECT_FALSE(Get({.key = "k"}));
+  EXPECT_TRUE(other.requests().empty());
+}
+
+TEST_F(Store, CorrectsTheClockOnce) {
+  server_.Then({Http("403 Forbidden", "Date: Fri, 02 Jan 2037 03:04:05 GMT\r\n", ErrorXml("RequestTimeTooSkewed"))});
+  server_.Then({Http("200 OK", kEtag, "x")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "x");
+  EXPECT_NE(server_.requests().at(1).find("x-amz-date: 20370102T"), std::string::npos);
+}
+
+TEST_F(Store, ABrokenServerIsNotStormed) {
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kUnavailable);  // unscripted: 500 for ever
+  // Full jitter from 50 ms, doubling, within 3 s: even with the luckiest draws far below this.
+  EXPECT_LE(server_.requests().size(), 30u);
+  EXPECT_GE(counters_.retries, 1u);
+}
+
+TEST_F(Store, ListsAndDecodesKeys) {
+  server_.Then({Http("200 OK", "", "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextContinuationToken>t1</NextContinuationToken>"
+                     "<Contents><Key>a+b/x%2By%0A</Key><LastModified>2026-01-02T03:04:05.250Z</LastModified><ETag>&quot;e&quot;</ETag><Size>7</Size></Contents>"
+                     "<CommonPrefixes><Prefix>a+b/c/</Prefix></CommonPrefixes></ListBucketResult>")});
+  env::ListRequest request;
+  const auto page = Await<env::ListPage>([&](auto done) { store_->List(request, std::move(done)); });
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_EQ(page->objects.at(0).key, "a b/x+y\n");
+  EXPECT_EQ(page->objects.at(0).etag, "\"e\"");
+  EXPECT_EQ(page->objects.at(0).last_modified_ns, 1767323045'250'000'000);
+  EXPECT_EQ(page->common_prefixes.at(0), "a b/c/");
+  EXPECT_EQ(page->next_token, "t1");
+  request.continuation_token = "t1";
+  server_.Then({Http("200 OK", "", "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t1</NextContinuationToken></ListBucketResult>")});
+  EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List(request, std::move(done)); }).error().code, ErrorCode::kProtocol);
+}
+
+TEST_F(Store, HostileXmlIsRefused) {
+  std::string deep = "<ListBucketResult>";
+  for (int i = 0; i < 100'000; ++i) deep += "<a>";
+  for (const std::string& body : {std::string("<!DOCTYPE x [<!ENTITY a \"b\">]><ListBucketResult>&a;</ListBucketResult>"), deep, std::string("<html/>"), std::string()}) {
+    server_.Then({Http("200 OK", "", body)});
+    EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List({}, std::move(done)); }).error().code, ErrorCode::kProtocol);
+  }
+}
+
+TEST_F(Store, PutSendsTheBodyAgainAfterAFailure) {
+  server_.Then({Http("500 Internal", "", ErrorXml("InternalError"))});
+  server_.Then({Http("200 OK", "ETag: \"new\"\r\n", "")});
+  env::PutRequest request;
+  request.key = "k";
+  request.body = std::make_shared<const std::string>("hello");
+  request.user_metadata = {{"Colour", "red"}};
+  EXPECT_EQ(*Await<std::string>([&](auto done) { store_->Put(request, std::move(done)); }), "\"new\"");
+  for (const std::string& sent : server_.requests()) {
+    EXPECT_TRUE(sent.ends_with("\r\n\r\nhello")) << sent;
+    EXPECT_NE(sent.find("x-amz-checksum-crc32c: mnG7TA=="), std::string::npos);
+    EXPECT_NE(sent.find("x-amz-meta-colour: red"), std::string::npos);
+  }
+}
+
+TEST_F(Store, ACompletionThatFailsInsideA200IsTriedAgain) {
+  server_.Then({Http("200 OK", "", "  " + ErrorXml("InternalError"))});
+  server_.Then({Http("200 OK", "", "\n<CompleteMultipartUploadResult><ETag>&quot;m-1&quot;</ETag></CompleteMultipartUploadResult>")});
+  EXPECT_EQ(*Await<std::string>([&](auto done) { store_->CompleteMultipartUpload("k", "id", {{1, "\"p\""}}, std::move(done)); }), "\"m-1\"");
+  EXPECT_TRUE(server_.UsedUp());
+}
+
+TEST_F(Store, CheckSaysWhatIsWrong) {
+  server_.Then({Http("404 Not Found", "", ErrorXml("NoSuchBucket"))});
+  const Status missing = store_->Check("p/");
+  EXPECT_EQ(missing.error().code, ErrorCode::kNoSuchBucket);
+  EXPECT_NE(missing.error().message.find("bucket 'bkt' does not exist at " + server_.url()), std::string::npos);
+  S3Options options;
+  options.bucket = "bkt";
+  options.endpoint_url = "http://127.0.0.1:1";
+  options.metadata_service = false;
+  options.check_deadline = std::chrono::milliseconds(500);
+  EXPECT_EQ((*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("").error().code, ErrorCode::kNoCredentials);
+  options.no_sign_request = true;
+  const Status unreachable = (*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("");
+  EXPECT_EQ(unreachable.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(unreachable.error().message.find("cannot connect to http://127.0.0.1:1"), std::string::npos) << unreachable.error().message;
+}
+
+TEST_F(Store, ClosingEndsEveryRequest) {
+  std::promise<Status> ended;
+  store_->Head("k", [&](Result<ObjectInfo> result) { ended.set_value(result ? Status() : Status(Fail(result.error()))); });
+  store_.reset();
+  EXPECT_FALSE(ended.get_future().get());
+  EXPECT_EQ(counters_.in_flight, 0u);
+}
+
+TEST(Checksums, CheckValues) {
+  EXPECT_EQ(ChecksumBase64(ChecksumAlgorithm::kCrc32, "hello"), "NhCmhg==");
+  EXPECT_EQ(ChecksumBase64(ChecksumAlgorithm::kCrc32c, "hello"), "mnG7TA==");
+  EXPECT_EQ(ChecksumBase64(ChecksumAlgorithm::kCrc64Nvme, "123456789"), "rosUhgp5mIg=");
+  EXPECT_EQ(ChecksumBase64(ChecksumAlgorithm::kCrc32, "123456789"), "y/Q5Jg==");
+  EXPECT_EQ(ChecksumBase64(ChecksumAlgorithm::kSha1, ""), "2jmj7l5rSw0yVb/vlWAYkK/YBwk=");
+}
+
+}  // namespace
+}  // namespace leat::s3
