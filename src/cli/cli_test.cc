@@ -153,7 +153,7 @@ TEST(PathTest, OnlyOurMountsAreFoundInMountinfo) {
       "22 1 0:20 / / rw - ext4 /dev/sda rw\n"
       "40 22 0:50 / /mnt/with\\040space rw,nosuid shared:5 - fuse leat#data ro,user_id=0\n"
       "41 22 0:51 / /mnt/other rw - fuse.sshfs host:/ rw\n"
-      "42 22 0:52 / /mnt/nooptional rw - fuse.leat leat#x ro\n"
+      "42 22 0:52 / /mnt/nooptional rw - fuse.leat leat\\043x ro\n"
       "broken\n";
   EXPECT_THAT(LeatMountpoints(text), testing::ElementsAre("/mnt/with space", "/mnt/nooptional"));
 }

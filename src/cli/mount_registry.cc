@@ -130,7 +130,8 @@ std::vector<std::string> LeatMountpoints(std::string_view text) {
     const std::vector<std::string> fields = Split(line, ' ');
     const auto separator = std::find(fields.begin(), fields.end(), "-");
     if (fields.size() < 5 || fields.end() - separator < 3) continue;
-    if (separator[2].rfind("leat#", 0) == 0 && separator[1].rfind("fuse", 0) == 0) {
+    // Newer kernels write the number sign in octal.
+    if (UnescapeOctal(separator[2]).rfind("leat#", 0) == 0 && separator[1].rfind("fuse", 0) == 0) {
       mountpoints.push_back(UnescapeOctal(fields[4]));
     }
   }

@@ -15,6 +15,10 @@ Result<Json> StateOf(const std::string& path, const std::string& state_directory
                            {{"verb", "state"}, {"mountpoint", served.mountpoint}, {"path", served.relative}},
                            StartPolicy::kMustRun);
   if (result) return result;
+  // A dead daemon's mount stays in the mount table: that is not a missing file.
+  if (result.error().message.rfind("no file system is mounted", 0) == 0) {
+    return Fail(ErrorCode::kUnavailable, "the daemon of " + served.mountpoint + " is gone; run leat mount again");
+  }
   const bool missing = result.error().code == ErrorCode::kNotFound;
   return Fail(result.error().code, "get HSM state for '" + path + "' failed: " +
                                        (missing ? "No such file or directory" : result.error().message));
