@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/contract.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "base/text.h"
+
+namespace leat::jobs {
+namespace {
+
+const std::set<std::string> kReserved = {"_tuning_objective_metric", "default_user_module_name"};
+
+// Secrets of the caller, and what would lead an AWS client to them.
+const std::set<std::string> kWithheld = {
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"};
+
+// repr(float): shortest digits that read back as the same number, exponents below -4 and from 16 on.
+std::string PythonFloat(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
+  std::string text(buffer, end);
+  std::string sign;
+  if (text[0] == '-') {
+    sign = "-";
+    text.erase(0, 1);
+  }
+  const size_t e = text.find('e');
+  const int exponent = std::stoi(text.substr(e + 1));
+  std::string digits = text.substr(0, e);
+  if (const size_t dot = digits.find('.'); dot != std::string::npos) digits.erase(dot, 1);
+  if (exponent < -4 || exponent >= 16) {
+    char tail[16];
+    std::snprintf(tail, sizeof tail, "e%c%02d", exponent < 0 ? '-' : '+', std::abs(exponent));
+    return sign + digits.substr(0, 1) + (digits.size() > 1 ? "." + digits.substr(1) : "") + tail;
+  }
+  if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  const auto whole = static_cast<size_t>(exponent) + 1;
+  if (digits.size() <= whole) return sign + digits + std::string(whole - digits.size(), '0') + ".0";
+  return sign + digits.substr(0, whole) + "." + digits.substr(whole);
+}
+
+std::string PythonQuoted(const std::string& text) {
+  const bool has_single = text.find('\'') != std::string::npos, has_double = text.find('"') != std::string::npos;
+  const char quote = has_single && !has_double ? '"' : '\'';
+  std::string out(1, quote);
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == quote || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(byte));
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  return out + quote;
+}
+
+// The toolkit's environment form: text as it is, None empty, anything else compact JSON in ASCII with sorted keys.
+std::string EnvironmentText(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_null()) return "";
+  return value.is_number_float() ? PythonFloat(value.get<double>()) : value.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+std::string Upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
+bool EndsWith(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+}  // namespace
+
+std::string PythonRepresentation(const Json& value) {
+  if (value.is_string()) return PythonQuoted(value.get<std::string>());
+  if (value.is_null()) return "None";
+  if (value.is_boolean()) return value.get<bool>() ? "True" : "False";
+  if (value.is_number_float()) return PythonFloat(value.get<double>());
+  std::string out;
+  if (value.is_array()) {
+    for (const auto& item : value) out += (out.empty() ? "" : ", ") + PythonRepresentation(item);
+    return "[" + out + "]";
+  }
+  if (value.is_object()) {
+    for (const auto& [key, item] : value.items()) {
+      out += (out.empty() ? "" : ", ") + PythonQuoted(key) + ": " + PythonRepresentation(item);
+    }
+    return "{" + out + "}";
+  }
+  return value.dump();
+}
+
+std::string PythonText(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : PythonRepresentation(value);
+}
+
+Json ScriptHyperparameters(const std::map<std::string, std::string>& hyperparameters) {
+  Json script = Json::object();
+  for (const auto& [name, text] : hyperparameters) {
+    if (name.rfind("sagemaker_", 0) == 0 || kReserved.count(name)) continue;
+    Json value = Json::parse(text, nullptr, false);
+    // A whole number beyond 64 bits is one in Python; its text says it exactly.
+    const bool too_wide = value.is_number_float() && text.find_first_of(".eE") == std::string::npos;
+    script[name] = value.is_discarded() || too_wide ? Json(text) : std::move(value);
+  }
+  return script;
+}
+
+std::vector<std::string> ScriptArguments(const Json& script_hyperparameters) {
+  std::vector<std::string> arguments;
+  for (const auto& [name, value] : script_hyperparameters.items()) {
+    arguments.push_back((name.size() == 1 ? "-" : "--") + name);
+    if (value.is_null()) {
+      arguments.emplace_back();
+    } else if (value.is_object()) {
+      std::string pairs;
+      for (const auto& [key, item] : value.items()) pairs += (pairs.empty() ? "" : ",") + key + "=" + PythonText(item);
+      arguments.push_back(pairs);
+    } else {
+      arguments.push_back(PythonText(value));
+    }
+  }
+  return arguments;
+}
+
+std::string PlainValue(const std::string& value) {
+  const Json parsed = Json::parse(value, nullptr, false);
+  return parsed.is_string() ? parsed.get<std::string>() : value;
+}
+
+Json ResourceConfig(const Machine& machine) {
+  const Json hosts = Json::array({"algo-1"});
+  return {{"current_group_name", "homogeneousCluster"},
+          {"current_host", "algo-1"},
+          {"current_instance_type", machine.instance_type},
+          {"hosts", hosts},
+          {"instance_groups",
+           Json::array({{{"hosts", hosts},
+                         {"instance_group_name", "homogeneousCluster"},
+                         {"instance_type", machine.instance_type}}})},
+          {"network_interface_name", "lo"}};
+}
+
+Json InputDataConfig(const TrainingJob& job) {
+  Json config = Json::object();
+  for (const auto& channel : job.channels) {
+    Json entry = {{"TrainingInputMode", "File"}, {"S3DistributionType", "FullyReplicated"}, {"RecordWrapperType", "None"}};
+    if (!channel.content_type.empty()) entry["ContentType"] = channel.content_type;
+    config[channel.name] = std::move(entry);
+  }
+  return config;
+}
+
+std::string TrainingJobArn(const std::string& name) {
+  return "arn:aws:sagemaker:local:000000000000:training-job/" + ToLower(name);
+}
+
+std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, const Machine& machine,
+                                                       const ContractPaths& paths, const std::string& program) {
+  const Json hyperparameters = ScriptHyperparameters(job.hyperparameters);
+  const Json resources = ResourceConfig(machine);
+  const Json inputs = InputDataConfig(job);
+  const std::string& base = paths.base;
+  Json framework = Json::object();
+  std::string log_level = "20", module_directory = paths.Code();
+  static const std::set<std::string> toolkits_own = {
+      "sagemaker_program", "sagemaker_submit_directory", "sagemaker_enable_cloudwatch_metrics", "sagemaker_region",
+      "sagemaker_container_log_level", "sagemaker_job_name", "sagemaker_s3_output"};
+  for (const auto& [name, text] : job.hyperparameters) {
+    if (name == "sagemaker_container_log_level") log_level = PlainValue(text);
+    if (name == "sagemaker_submit_directory") module_directory = PlainValue(text);
+    if (name.rfind("sagemaker_", 0) != 0 || toolkits_own.count(name)) continue;
+    const Json value = Json::parse(text, nullptr, false);
+    framework[name] = value.is_discarded() ? Json(text) : value;
+  }
+  Json channels = Json::array(), channel_directories = Json::object();
+  for (const auto& [name, entry] : inputs.items()) {
+    channels.push_back(name);
+    channel_directories[name] = paths.Channel(name);
+  }
+  const std::string module = EndsWith(program, ".py") ? program.substr(0, program.size() - 3) : program;
+  const Json hosts = resources["hosts"], groups = resources["instance_groups"];
+  Json training = {{"additional_framework_parameters", framework}, {"channel_input_dirs", channel_directories},
+                   {"current_host", "algo-1"}, {"current_instance_group", "homogeneousCluster"},
+                   {"current_instance_group_hosts", hosts}, {"current_instance_type", machine.instance_type},
+                   {"distribution_hosts", hosts}, {"distribution_instance_groups", Json::array()},
+                   {"framework_module", nullptr}, {"hosts", hosts}, {"hyperparameters", hyperparameters},
+                   {"input_config_dir", base + "/input/config"}, {"input_data_config", inputs},
+                   {"input_dir", base + "/input"}, {"instance_groups", Json::array({"homogeneousCluster"})},
+                   {"instance_groups_dict", {{"homogeneousCluster", groups[0]}}}, {"is_hetero", false}, {"is_master", true},
+                   {"job_name", job.name}, {"log_level", 20}, {"master_hostname", "algo-1"}, {"model_dir", base + "/model"},
+                   {"module_dir", module_directory}, {"module_name", module}, {"network_interface_name", "lo"},
+                   {"num_cpus", machine.cpus}, {"num_gpus", machine.gpus}, {"num_neurons", 0},
+                   {"output_data_dir", base + "/output/data"}, {"output_dir", base + "/output"},
+                   {"output_intermediate_dir", base + "/output/intermediate"}, {"resource_config", resources},
+                   {"user_entry_point", program}};
+  std::map<std::string, std::string> environment = {
+      {"TRAINING_JOB_NAME", job.name}, {"TRAINING_JOB_ARN", TrainingJobArn(job.name)},
+      {"SM_MODEL_DIR", base + "/model"}, {"SM_OUTPUT_DIR", base + "/output"}, {"SM_OUTPUT_DATA_DIR", base + "/output/data"},
+      {"SM_OUTPUT_INTERMEDIATE_DIR", base + "/output/intermediate"}, {"SM_INPUT_DIR", base + "/input"},
+      {"SM_INPUT_CONFIG_DIR", base + "/input/config"}, {"SM_CHANNELS", EnvironmentText(channels)},
+      {"SM_HPS", EnvironmentText(hyperparameters)}, {"SM_USER_ARGS", EnvironmentText(ScriptArguments(hyperparameters))},
+      {"SM_HOSTS", EnvironmentText(hosts)}, {"SM_CURRENT_HOST", "algo-1"},
+      {"SM_CURRENT_INSTANCE_TYPE", machine.instance_type}, {"SM_CURRENT_INSTANCE_GROUP", "homogeneousCluster"},
+      {"SM_CURRENT_INSTANCE_GROUP_HOSTS", EnvironmentText(hosts)}, {"SM_INSTANCE_GROUPS", "[\"homogeneousCluster\"]"},
+      {"SM_INSTANCE_GROUPS_DICT", EnvironmentText(training["instance_groups_dict"])},
+      {"SM_DISTRIBUTION_INSTANCE_GROUPS", "[]"}, {"SM_IS_HETERO", "false"}, {"SM_NETWORK_INTERFACE_NAME", "lo"},
+      {"SM_NUM_CPUS", std::to_string(machine.cpus)}, {"SM_NUM_GPUS", std::to_string(machine.gpus)}, {"SM_NUM_NEURONS", "0"},
+      {"SM_MODULE_NAME", module}, {"SM_MODULE_DIR", module_directory}, {"SM_USER_ENTRY_POINT", program},
+      {"SM_FRAMEWORK_MODULE", ""}, {"SM_FRAMEWORK_PARAMS", EnvironmentText(framework)}, {"SM_LOG_LEVEL", log_level},
+      {"SM_RESOURCE_CONFIG", EnvironmentText(resources)}, {"SM_INPUT_DATA_CONFIG", EnvironmentText(inputs)},
+      {"SM_TRAINING_ENV", EnvironmentText(training)}};
+  for (const auto& [name, directory] : channel_directories.items()) {
+    environment["SM_CHANNEL_" + Upper(name)] = directory.get<std::string>();
+  }
+  for (const auto& [name, value] : hyperparameters.items()) environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
+  if (base != "/opt/ml") environment["SAGEMAKER_BASE_DIR"] = base;
+  for (const auto& [name, value] : job.environment) environment[name] = value;
+  return environment;
+}
+
+std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,
+                                            const std::map<std::string, std::string>& contract, const ContractPaths& paths) {
+  std::map<std::string, std::string> environment;
+  for (const auto& entry : caller) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos) continue;
+    const std::string name = entry.substr(0, equals);
+    if (!kWithheld.count(name) && name.rfind("SM_", 0) != 0) environment[name] = entry.substr(equals + 1);
+  }
+  // Lines must reach the log, and the metrics, as they are printed.
+  environment["PYTHONUNBUFFERED"] = "1";
+  const std::string search_path = environment["PYTHONPATH"];
+  environment["PYTHONPATH"] = paths.Code() + (search_path.empty() ? "" : ":" + search_path);
+  for (const auto& [name, value] : contract) environment[name] = value;
+  std::vector<std::string> list;
+  for (const auto& [name, value] : environment) list.push_back(name + "=" + value);
+  return list;
+}
+
+}  // namespace leat::jobs

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/describe.h"
+
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "base/text.h"
+#include "jobs/contract.h"
+
+namespace leat::jobs {
+namespace {
+
+// JSON has no NaN; a metric that is one says so in words.
+Json NumberOrText(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
+}
+
+void AddMetrics(Json& description, const std::vector<MetricSample>& samples) {
+  std::vector<std::string> order;
+  std::map<std::string, MetricSample> last;
+  std::map<std::string, std::pair<double, double>> range;
+  for (const auto& sample : samples) {
+    if (last.insert_or_assign(sample.name, sample).second) order.push_back(sample.name);
+    if (std::isnan(sample.value)) continue;
+    auto& [lowest, highest] = range.try_emplace(sample.name, sample.value, sample.value).first->second;
+    lowest = std::min(lowest, sample.value);
+    highest = std::max(highest, sample.value);
+  }
+  if (order.empty()) return;
+  Json finals = Json::array(), best = Json::array();
+  for (const auto& name : order) {
+    const auto& sample = last.at(name);
+    finals.push_back({{"MetricName", name}, {"Value", NumberOrText(sample.value)}, {"Timestamp", EpochSeconds(sample.at_ns)}});
+    const auto found = range.find(name);
+    if (found == range.end()) continue;
+    best.push_back({{"MetricName", name},
+                    {"Lowest", NumberOrText(found->second.first)},
+                    {"Highest", NumberOrText(found->second.second)}});
+  }
+  description["FinalMetricDataList"] = std::move(finals);
+  description["LeatBestMetrics"] = std::move(best);
+}
+
+std::string ThousandsText(uint64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<int>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<size_t>(at), ",");
+  return text;
+}
+
+std::string SecondsText(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", seconds);
+  return text;
+}
+
+}  // namespace
+
+double EpochSeconds(int64_t epoch_ns) { return static_cast<double>(epoch_ns / 1000000) / 1000; }
+
+Json SummarizeTrainingJob(const std::string& name, const JobState& state) {
+  Json summary = {{"TrainingJobName", name},
+                  {"TrainingJobArn", TrainingJobArn(name)},
+                  {"CreationTime", EpochSeconds(state.created_ns)},
+                  {"LastModifiedTime", EpochSeconds(state.modified_ns)},
+                  {"TrainingJobStatus", state.status},
+                  {"SecondaryStatus", state.secondary}};
+  if (state.ended_ns) summary["TrainingEndTime"] = EpochSeconds(*state.ended_ns);
+  return summary;
+}
+
+Json DescribeTrainingJob(const std::string& name, const JobState& state, const std::vector<MetricSample>& samples) {
+  Json description = state.request;
+  description.update(SummarizeTrainingJob(name, state));
+  if (!state.tuning_job.empty()) {
+    description["TuningJobArn"] = "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(state.tuning_job);
+  }
+  for (const char* flag : {"EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"}) {
+    if (!description.contains(flag)) description[flag] = false;
+  }
+  if (!description.contains("StoppingCondition")) description["StoppingCondition"] = {{"MaxRuntimeInSeconds", 86400}};
+  if (description.contains("OutputDataConfig") && !description["OutputDataConfig"].contains("CompressionType")) {
+    description["OutputDataConfig"]["CompressionType"] = "GZIP";
+  }
+  if (!state.failure_reason.empty()) description["FailureReason"] = state.failure_reason;
+  if (!state.model_artifacts.empty()) description["ModelArtifacts"] = {{"S3ModelArtifacts", state.model_artifacts}};
+  if (state.started_ns) {
+    description["TrainingStartTime"] = EpochSeconds(*state.started_ns);
+    if (state.ended_ns) {
+      const auto seconds = std::max<int64_t>(1, (*state.ended_ns - *state.started_ns) / 1000000000);
+      description["TrainingTimeInSeconds"] = seconds;
+      description["BillableTimeInSeconds"] = seconds;
+    }
+  }
+  Json transitions = Json::array();
+  for (const auto& transition : state.transitions) {
+    Json entry = {{"Status", transition.status}, {"StartTime", EpochSeconds(transition.start_ns)}, {"StatusMessage", transition.message}};
+    if (transition.end_ns) entry["EndTime"] = EpochSeconds(*transition.end_ns);
+    transitions.push_back(std::move(entry));
+  }
+  description["SecondaryStatusTransitions"] = std::move(transitions);
+  AddMetrics(description, samples);
+  if (!state.accounting.empty()) description["LeatDataAccounting"] = state.accounting;
+  if (!state.warnings.empty()) description["LeatWarnings"] = state.warnings;
+  return description;
+}
+
+std::string AccountingText(const JobState& state) {
+  const Json& data = state.accounting;
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  if (data.contains("SecondsToFirstBatch")) {
+    add("first batch " + SecondsText(data["SecondsToFirstBatch"]) + " after submission");
+  } else if (data.contains("SecondsToStart")) {
+    add("script started " + SecondsText(data["SecondsToStart"]) + " after submission");
+  }
+  if (data.contains("SecondsOfTraining")) add("trained " + SecondsText(data["SecondsOfTraining"]));
+  if (data.contains("S3Requests")) {
+    add(ThousandsText(data["S3Requests"]) + " S3 requests");
+    add(FormatBytes(data["S3Bytes"]) + " from S3");
+  }
+  return text;
+}
+
+}  // namespace leat::jobs

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/event.h"
+
+#include <utility>
+
+namespace leat::jobs {
+namespace {
+
+void Enter(JobState& state, const std::string& status, const std::string& message, int64_t at_ns) {
+  state.secondary = status;
+  if (!state.transitions.empty() && state.transitions.back().status == status) {
+    state.transitions.back().message = message;  // each status appears once a visit, with its latest message
+    return;
+  }
+  if (!state.transitions.empty()) state.transitions.back().end_ns = at_ns;
+  state.transitions.push_back({status, message, at_ns, std::nullopt});
+}
+
+}  // namespace
+
+JobState Apply(JobState state, const Event& event) {
+  if (state.IsTerminal()) return state;
+  const Json& body = event.body;
+  state.modified_ns = event.at_ns;
+  if (event.kind == "created") {
+    state.created_ns = event.at_ns;
+    state.request = body.value("request", Json::object());
+    state.tuning_job = body.value("tuning_job", "");
+    const Json supervisor = body.value("supervisor", Json::object());
+    state.supervisor = {supervisor.value("pid", int64_t{0}), supervisor.value("start_ticks", uint64_t{0}),
+                        supervisor.value("boot_id", "")};
+    Enter(state, "Starting", "Starting the training job", event.at_ns);
+  } else if (event.kind == "status") {
+    const std::string secondary = body.value("secondary", "");
+    if (!state.started_ns && secondary != "Starting") state.started_ns = event.at_ns;
+    if (secondary == "Stopping") state.status = "Stopping";
+    Enter(state, secondary, body.value("message", ""), event.at_ns);
+  } else if (event.kind == "stop_requested") {
+    state.stop_requested = true;
+  } else if (event.kind == "training_started") {
+    state.training_started_ns = event.at_ns;
+  } else if (event.kind == "training_ended") {
+    state.training_ended_ns = event.at_ns;
+  } else if (event.kind == "artifacts") {
+    state.model_artifacts = body.value("model", "");
+  } else if (event.kind == "accounting") {
+    state.accounting.update(body);
+  } else if (event.kind == "warning") {
+    state.warnings.push_back(body.value("text", ""));
+  } else if (event.kind == "ended") {
+    state.status = body.value("status", "Failed");
+    state.failure_reason = body.value("failure_reason", "");
+    Enter(state, body.value("secondary", state.status), body.value("message", ""), event.at_ns);
+    state.transitions.back().end_ns = event.at_ns;
+    state.ended_ns = event.at_ns;
+  }
+  return state;
+}
+
+JobState Fold(const std::vector<Event>& events) {
+  JobState state;
+  for (const auto& event : events) state = Apply(std::move(state), event);
+  return state;
+}
+
+}  // namespace leat::jobs

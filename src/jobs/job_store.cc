@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/job_store.h"
+
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <mutex>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace leat::jobs {
+namespace {
+
+constexpr int kBusyTimeoutMs = 10000;  // other processes hold the database for one small transaction at a time
+
+constexpr const char* kSchema = R"(
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=NORMAL;
+CREATE TABLE IF NOT EXISTS jobs(number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
+  UNIQUE(kind, name));
+CREATE TABLE IF NOT EXISTS events(job INTEGER NOT NULL, sequence INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL,
+  kind TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_of_job ON events(job, sequence);
+CREATE TABLE IF NOT EXISTS samples(job INTEGER NOT NULL, sequence INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL,
+  name TEXT NOT NULL, value TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS samples_of_job ON samples(job, sequence);
+)";
+
+class Statement {  // one prepared statement; errors are kept until Step's caller looks
+ public:
+  Statement(sqlite3* database, const char* sql) : database_(database) {
+    sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  Statement& Bind(int64_t value) {
+    sqlite3_bind_int64(statement_, ++bound_, value);
+    return *this;
+  }
+  Statement& Bind(const std::string& value) {
+    sqlite3_bind_text(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT);
+    return *this;
+  }
+  int Step() { return statement_ ? sqlite3_step(statement_) : sqlite3_errcode(database_); }
+  void Reset() {
+    sqlite3_reset(statement_);
+    bound_ = 0;
+  }
+  int64_t Integer(int column) { return sqlite3_column_int64(statement_, column); }
+  std::string Text(int column) {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+    return text ? std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
+  }
+
+ private:
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+  int bound_ = 0;
+};
+
+std::string NumberText(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+class SqliteJobStore final : public JobStore {
+ public:
+  SqliteJobStore(sqlite3* database, std::string path) : database_(database), path_(std::move(path)) {}
+  ~SqliteJobStore() override { sqlite3_close(database_); }
+
+  Status Create(JobKind kind, const std::string& name, const Event& created) override {
+    std::lock_guard lock(mutex_);
+    LEAT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+    Statement insert(database_, "INSERT INTO jobs(kind, name) VALUES(?, ?)");
+    const int code = insert.Bind(static_cast<int64_t>(kind)).Bind(name).Step();
+    if (code != SQLITE_DONE) {
+      const auto error = Error(code);
+      insert.Reset();
+      (void)Execute("ROLLBACK");
+      if (code == SQLITE_CONSTRAINT) return Fail(ErrorCode::kExists, "a job named " + name + " exists already");
+      return error;
+    }
+    const Status status = Insert(sqlite3_last_insert_rowid(database_), created);
+    if (!status) {
+      (void)Execute("ROLLBACK");
+      return status;
+    }
+    return Execute("COMMIT");
+  }
+
+  Status Append(JobKind kind, const std::string& name, const Event& event) override {
+    std::lock_guard lock(mutex_);
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(kind, name));
+    return Insert(number, event);
+  }
+
+  Result<std::vector<Event>> Events(JobKind kind, const std::string& name) override {
+    std::lock_guard lock(mutex_);
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(kind, name));
+    Statement select(database_, "SELECT kind, at_ns, body FROM events WHERE job = ? ORDER BY sequence");
+    select.Bind(number);
+    std::vector<Event> events;
+    int code = select.Step();
+    for (; code == SQLITE_ROW; code = select.Step()) {
+      Event event{select.Text(0), select.Integer(1), Json::parse(select.Text(2), nullptr, false)};
+      if (!event.body.is_object()) {
+        return Fail(ErrorCode::kCorrupt, path_ + ": an event of " + name + " is not readable");
+      }
+      events.push_back(std::move(event));
+    }
+    if (code != SQLITE_DONE) return Error(code);
+    return events;
+  }
+
+  Result<std::vector<std::string>> Names(JobKind kind) override {
+    std::lock_guard lock(mutex_);
+    Statement select(database_, "SELECT name FROM jobs WHERE kind = ? ORDER BY number");
+    select.Bind(static_cast<int64_t>(kind));
+    std::vector<std::string> names;
+    int code = select.Step();
+    for (; code == SQLITE_ROW; code = select.Step()) names.push_back(select.Text(0));
+    if (code != SQLITE_DONE) return Error(code);
+    return names;
+  }
+
+  Status AddSamples(const std::string& training_job, const std::vector<MetricSample>& samples) override {
+    std::lock_guard lock(mutex_);
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
+    LEAT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+    Statement insert(database_, "INSERT INTO samples(job, at_ns, name, value) VALUES(?, ?, ?, ?)");
+    for (const auto& sample : samples) {
+      const int code = insert.Bind(number).Bind(sample.at_ns).Bind(sample.name).Bind(NumberText(sample.value)).Step();
+      if (code != SQLITE_DONE) {
+        const auto error = Error(code);
+        insert.Reset();
+        (void)Execute("ROLLBACK");
+        return error;
+      }
+      insert.Reset();
+    }
+    return Execute("COMMIT");
+  }
+
+  Result<std::vector<MetricSample>> Samples(const std::string& training_job) override {
+    std::lock_guard lock(mutex_);
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
+    Statement select(database_, "SELECT name, value, at_ns FROM samples WHERE job = ? ORDER BY sequence");
+    select.Bind(number);
+    std::vector<MetricSample> samples;
+    int code = select.Step();
+    for (; code == SQLITE_ROW; code = select.Step()) {
+      samples.push_back({select.Text(0), std::strtod(select.Text(1).c_str(), nullptr), select.Integer(2)});
+    }
+    if (code != SQLITE_DONE) return Error(code);
+    return samples;
+  }
+
+  Status Execute(const char* sql) {
+    const int code = sqlite3_exec(database_, sql, nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK) return Error(code);
+    return {};
+  }
+
+ private:
+  tl::unexpected<leat::Error> Error(int code) {
+    const ErrorCode meaning = code == SQLITE_FULL ? ErrorCode::kNoSpace : code == SQLITE_BUSY ? ErrorCode::kBusy : ErrorCode::kIo;
+    return Fail(meaning, path_ + ": " + sqlite3_errmsg(database_));
+  }
+
+  Result<int64_t> NumberOf(JobKind kind, const std::string& name) {
+    Statement select(database_, "SELECT number FROM jobs WHERE kind = ? AND name = ?");
+    const int code = select.Bind(static_cast<int64_t>(kind)).Bind(name).Step();
+    if (code == SQLITE_ROW) return select.Integer(0);
+    if (code != SQLITE_DONE) return Error(code);
+    return Fail(ErrorCode::kNotFound, "Requested resource not found: no job is named " + name + " (leat jobs list shows them)");
+  }
+
+  Status Insert(int64_t number, const Event& event) {
+    Statement insert(database_, "INSERT INTO events(job, at_ns, kind, body) VALUES(?, ?, ?, ?)");
+    const int code = insert.Bind(number)
+                         .Bind(event.at_ns)
+                         .Bind(event.kind)
+                         .Bind(event.body.dump(-1, ' ', false, Json::error_handler_t::replace))
+                         .Step();
+    if (code != SQLITE_DONE) return Error(code);
+    return {};
+  }
+
+  std::mutex mutex_;  // one statement at a time on the connection; SQLite's own I/O is what it protects
+  sqlite3* const database_;
+  const std::string path_;
+};
+
+uint64_t StartTicks(int64_t pid) {
+  const auto stat = ReadFile("/proc/" + std::to_string(pid) + "/stat", 1u << 14);
+  if (!stat) return 0;
+  const size_t end_of_name = stat->rfind(')');
+  if (end_of_name == std::string::npos) return 0;
+  std::istringstream fields(stat->substr(end_of_name + 1));
+  std::string field;
+  fields >> field;
+  if (field == "Z" || field == "X") return 0;  // dead already
+  for (int i = 4; i <= 22; ++i) fields >> field;  // proc(5): field 22 is the start time
+  return ParseUnsigned(field).value_or(0);
+}
+
+std::string BootId() {
+  const auto id = ReadFile("/proc/sys/kernel/random/boot_id", 64);
+  return id ? std::string(Trim(*id)) : "";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_directory) {
+  LEAT_RETURN_IF_ERROR(CreateDirectories(state_directory, 0700));
+  const std::string path = state_directory + "/jobs.db";
+  sqlite3* database = nullptr;
+  const int code = sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  auto store = std::make_unique<SqliteJobStore>(database, path);
+  if (code != SQLITE_OK) return Fail(ErrorCode::kIo, path + ": " + sqlite3_errstr(code));
+  sqlite3_busy_timeout(database, kBusyTimeoutMs);
+  LEAT_RETURN_IF_ERROR(store->Execute(kSchema));
+  return store;
+}
+
+Result<JobState> JobStore::Load(const std::string& training_job) {
+  LEAT_ASSIGN_OR_RETURN(const auto events, Events(JobKind::kTraining, training_job));
+  return Fold(events);
+}
+
+Status JobStore::EndAbandoned(int64_t now_ns) {
+  for (const JobKind kind : {JobKind::kTraining, JobKind::kTuning}) {
+    LEAT_ASSIGN_OR_RETURN(const auto names, Names(kind));
+    for (const auto& name : names) {
+      LEAT_ASSIGN_OR_RETURN(const auto events, Events(kind, name));
+      const JobState state = Fold(events);
+      if (state.IsTerminal() || IsAlive(state.supervisor)) continue;
+      const std::string what = kind == JobKind::kTraining ? "leat train" : "leat tune";
+      const std::string message = kind == JobKind::kTraining ? "Training job failed" : "Tuning job failed";
+      LEAT_RETURN_IF_ERROR(Append(kind, name,
+                                  {"ended", now_ns,
+                                   {{"status", "Failed"},
+                                    {"secondary", "Failed"},
+                                    {"message", message},
+                                    {"failure_reason", "InternalServerError: the supervisor (" + what + ", process " +
+                                                           std::to_string(state.supervisor.pid) +
+                                                           ") ended before the job did"}}}));
+    }
+  }
+  return {};
+}
+
+ProcessIdentity ThisProcess() { return {getpid(), StartTicks(getpid()), BootId()}; }
+
+bool IsAlive(const ProcessIdentity& process) {
+  return process.pid > 0 && process.boot_id == BootId() && StartTicks(process.pid) == process.start_ticks &&
+         process.start_ticks != 0;
+}
+
+Json ToJson(const ProcessIdentity& process) {
+  return {{"pid", process.pid}, {"start_ticks", process.start_ticks}, {"boot_id", process.boot_id}};
+}
+
+int64_t WallTimeNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace leat::jobs

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training job as it is asked for: Amazon SageMaker's CreateTrainingJob request, read and checked. Values only; any thread.
+//
+// Every rule that is broken is told at once, each with its JSON path, the value and the rule. Leat needs less than the service
+// does (no RoleArn, VpcConfig, ResourceConfig or StoppingCondition) and accepts more: file:// URIs wherever S3 ones stand, and
+// a repository ("s3://bucket/prefix") or a file system's name as FileSystemId.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace leat {
+
+struct RequestProblem {
+  std::string path;   // "InputDataConfig[0].ChannelName"
+  std::string value;  // as JSON, shortened; empty when the member is missing
+  std::string rule;
+  std::string ToString() const;
+};
+
+struct MetricDefinition {
+  std::string name;
+  std::string regex;
+};
+
+struct S3Source {
+  std::string uri;  // "s3://bucket/prefix" or "file:///directory"
+};
+
+struct FileSystemSource {
+  std::string file_system_id;  // fs-..., a name, or a repository
+  std::string directory_path;  // "/..."
+  bool is_plain_directory = false;  // FileSystemType EFS: directory_path is a directory of this machine
+};
+
+struct Channel {
+  std::string name;
+  std::string content_type;
+  std::optional<S3Source> s3;  // exactly one of the two
+  std::optional<FileSystemSource> file_system;
+};
+
+struct TrainingJob {
+  std::string name;
+  std::map<std::string, std::string> hyperparameters;
+  std::map<std::string, std::string> environment;
+  std::vector<MetricDefinition> metrics;
+  std::vector<Channel> channels;
+  std::vector<std::string> entrypoint, arguments;
+  std::string output_path;  // without a last slash
+  bool compress_artifacts = true;
+  std::string instance_type = "local";
+  int64_t max_runtime_s = 86400;
+  nlohmann::json request;             // as it came, for Describe
+  std::vector<std::string> warnings;  // accepted, but worth telling
+};
+
+struct TrainingJobCheck {
+  TrainingJob job;  // meaningful when problems is empty
+  std::vector<RequestProblem> problems;
+};
+TrainingJobCheck CheckTrainingJob(const nlohmann::json& request);
+
+// The problems as one error, one line each; success when there are none.
+Status StatusOf(const std::vector<RequestProblem>& problems, const std::string& what);
+
+// Reads members of a request and collects what is wrong with them. Confined to one thread.
+class RequestReader {
+ public:
+  using Json = nlohmann::json;
+  void Problem(const std::string& path, const Json* value, const std::string& rule);
+  // Null and a problem (when required) if absent or of another kind.
+  const Json* Object(const Json& parent, const std::string& path, const char* name, bool required);
+  const Json* Array(const Json& parent, const std::string& path, const char* name, bool required, size_t items_min,
+                    size_t items_max);
+  std::string Text(const Json& parent, const std::string& path, const char* name, bool required, size_t characters_max,
+                   const std::string& if_absent = "");
+  std::string Choice(const Json& parent, const std::string& path, const char* name, bool required,
+                     const std::vector<std::string>& choices, const std::string& if_absent);
+  std::optional<int64_t> Integer(const Json& parent, const std::string& path, const char* name, bool required, int64_t min,
+                                 int64_t max);
+  std::map<std::string, std::string> TextMap(const Json& parent, const std::string& path, const char* name, size_t items_max,
+                                             size_t key_max, size_t value_max);
+  std::vector<std::string> TextList(const Json& parent, const std::string& path, const char* name, size_t items_max,
+                                    size_t characters_max);
+  // "a" for ("", "a"), "x.a" for ("x", "a").
+  static std::string Join(const std::string& path, const std::string& name);
+
+  std::vector<RequestProblem> problems;
+};
+
+// 1 to `characters_max` of [a-zA-Z0-9](-*[a-zA-Z0-9])*: letters and digits, hyphens between them.
+bool IsJobName(const std::string& name, size_t characters_max);
+// What must hold of metric definitions, and what they are.
+std::vector<MetricDefinition> ReadMetricDefinitions(RequestReader& reader, const nlohmann::json& algorithm,
+                                                    const std::string& path);
+
+}  // namespace leat
