@@ -83,8 +83,9 @@ void Init(void* userdata, fuse_conn_info* connection) {
   const unsigned offered = connection->capable;
   const unsigned unwanted = FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_READDIRPLUS_AUTO |
                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-                            FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_IOCTL_DIR;
-  const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+                            FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_IOCTL_DIR |
+                            FUSE_CAP_ASYNC_DIO;  // it makes a direct read wait where no signal reaches it
+  const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
                           FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_NO_OPEN_SUPPORT |
                           FUSE_CAP_NO_OPENDIR_SUPPORT;
   connection->want = (connection->want & ~unwanted) | (offered & wanted);
