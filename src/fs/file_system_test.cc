@@ -10,7 +10,7 @@
 #include "fs/ops/lookup.h"
 #include "fs/ops/read.h"
 #include "fs/ops/readdir.h"
-#include "fs/testing_rig.h"
+#include "sim/file_system_rig.h"
 
 namespace leat::fs {
 namespace {

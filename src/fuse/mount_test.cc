@@ -24,7 +24,7 @@
 
 #include "base/file.h"
 #include "env/blocking.h"
-#include "fs/testing_rig.h"
+#include "sim/file_system_rig.h"
 
 namespace leat::fuse {
 namespace {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: a FileSystem over a bucket in memory with the real catalog, cache and hydrator, in a directory of its own.
+// Header only: whoever includes it links leat_fs.
 #pragma once
 
 #include <stdlib.h>
