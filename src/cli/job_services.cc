@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/job_services.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/open_repository.h"
+#include "cli/verbs.h"
+
+namespace leat::cli {
+namespace {
+
+bool IsDirectory(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool IsRepository(const std::string& id) { return id.rfind("s3://", 0) == 0 || id.rfind("file://", 0) == 0; }
+
+jobs::StopLevel stop_level{0};
+
+void CountStopSignal(int) {
+  if (stop_level.load() < 2) ++stop_level;
+}
+
+// The one file system that a status request names.
+Result<Json> StatusOfFileSystem(const std::string& state_directory, const std::string& file_system) {
+  LEAT_ASSIGN_OR_RETURN(const Json status, CallDaemon(state_directory, {{"verb", "status"}, {"file_system", file_system}},
+                                                      StartPolicy::kMustRun));
+  const auto list = status.find("file_systems");
+  if (list == status.end() || !list->is_array() || list->empty()) {
+    return Fail(ErrorCode::kNotFound, "no file system is mounted as " + file_system + " (leat status lists them)");
+  }
+  return (*list)[0];
+}
+
+}  // namespace
+
+Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_system_id) {
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto found = known_.find(file_system_id); found != known_.end()) return found->second;
+  }
+  Known known;
+  if (IsRepository(file_system_id)) {
+    ManagedMountRequest request;
+    request.repository = file_system_id;
+    LEAT_ASSIGN_OR_RETURN(const ManagedMount mount, EnsureManagedMount(state_directory_, request));
+    known = {mount.file_system, mount.name, mount.mountpoint, nullptr};
+  } else {
+    auto status = StatusOfFileSystem(state_directory_, file_system_id);
+    if (!status) {
+      return Fail(status.error().code, "file system " + file_system_id + ": " + status.error().message +
+                                           "; mount it first, or give the repository (s3://bucket/prefix) as FileSystemId");
+    }
+    known = {status->value("id", ""), status->value("name", ""), status->value("mountpoint", ""), nullptr};
+  }
+  LEAT_ASSIGN_OR_RETURN(known.lease, Lease::Take(state_directory_, known.id));
+  std::lock_guard lock(mutex_);
+  return known_.emplace(file_system_id, std::move(known)).first->second;
+}
+
+Result<std::string> DaemonFileSystems::DirectoryOf(const std::string& file_system_id, const std::string& directory_path) {
+  LEAT_ASSIGN_OR_RETURN(const Known known, Use(file_system_id));
+  std::string path = directory_path;
+  while (!path.empty() && path.back() == '/') path.pop_back();
+  if (path.empty() || IsDirectory(known.mountpoint + path)) return known.mountpoint + path;
+  // FSx's form: /<MountName>/<path in the file system>.
+  const size_t slash = std::min(path.find('/', 1), path.size());
+  const std::string first = path.substr(1, slash - 1);
+  if (first == known.name || first == known.id || first == "fsx") return known.mountpoint + path.substr(slash);
+  return known.mountpoint + path;
+}
+
+Result<jobs::FileSystemCounters> DaemonFileSystems::Counters(const std::string& file_system_id) {
+  std::string id = file_system_id;
+  if (IsRepository(file_system_id)) {
+    // Before its first use here: whether it is mounted, and as what, is the daemon's to know.
+    LEAT_ASSIGN_OR_RETURN(const RepositoryUrl url, RepositoryUrl::Parse(file_system_id));
+    LEAT_ASSIGN_OR_RETURN(const Json status, CallDaemon(state_directory_, {{"verb", "status"}}, StartPolicy::kMustRun));
+    for (const auto& entry : status.value("file_systems", Json::array())) {
+      if (entry.value("repository", "") == url.ToString()) id = entry.value("id", "");
+    }
+    if (id == file_system_id) return Fail(ErrorCode::kNotFound, file_system_id + " is not mounted");
+  }
+  LEAT_ASSIGN_OR_RETURN(const Json status, StatusOfFileSystem(state_directory_, id));
+  jobs::FileSystemCounters counters;
+  const Json requests = status.value("requests", Json::object());
+  for (size_t i = 0; i < counters.requests.size(); ++i) {
+    counters.requests[i] = requests.value("s3." + std::string(env::kRequestKindNames[i]), uint64_t{0});
+  }
+  counters.bytes_received = status.value("s3", Json::object()).value("bytes_received", uint64_t{0});
+  return counters;
+}
+
+Result<jobs::Repository> JobRepositories::Open(const std::string& url, unsigned) {
+  LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(url));
+  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened,
+                        OpenRepository({{"environment", CallerEnvironment()}}, repository, clock_));
+  return jobs::Repository{std::move(opened.store), opened.counters};
+}
+
+jobs::RunOptions JobArguments::Options() const {
+  jobs::RunOptions options;
+  options.state_directory = state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(state_directory);
+  options.sandbox = !no_sandbox;
+  options.file_mode_connections = file_mode_connections;
+  options.python = python;
+  return options;
+}
+
+Result<nlohmann::json> ReadRequest(const std::string& path) {
+  LEAT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, 4u << 20));
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& error) {
+    return Fail(ErrorCode::kInvalidArgument, path + " is no JSON: " + error.what());
+  }
+}
+
+void ShowProblems(const std::string& verb, const std::string& path, const std::vector<RequestProblem>& problems) {
+  std::fprintf(stderr, "leat %s: %s has %zu problem%s:\n", verb.c_str(), EscapeForDisplay(path).c_str(), problems.size(),
+               problems.size() == 1 ? "" : "s");
+  for (const auto& problem : problems) std::fprintf(stderr, "  %s\n", EscapeForDisplay(problem.ToString()).c_str());
+}
+
+const jobs::StopLevel& CatchStopSignals() {
+  struct sigaction action {};
+  action.sa_handler = CountStopSignal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not end the job
+  return stop_level;
+}
+
+}  // namespace leat::cli

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/job_services.h"
+#include "cli/verbs.h"
+#include "jobs/describe.h"
+
+namespace leat::cli {
+namespace {
+
+// The job's own output as it is, and around it what the service's SDK prints: a line for every change of status.
+class TrainDisplay final : public jobs::RunObserver {
+ public:
+  explicit TrainDisplay(FILE* out) : out_(out) {}
+  void OnStatus(const std::string&, const std::string& secondary, const std::string& message) override {
+    std::string time = FormatTimeUtc(jobs::WallTimeNs());
+    if (time.size() > 19) time = time.substr(0, 10) + " " + time.substr(11, 8);
+    std::fprintf(out_, "%s %s - %s\n", time.c_str(), secondary.c_str(), message.c_str());
+    std::fflush(out_);
+  }
+  void OnLogLine(const std::string&, std::string_view line) override {
+    // Colours and UTF-8 pass; the script could write to the terminal anyhow, were it run by hand.
+    std::fwrite(line.data(), 1, line.size(), out_);
+    std::fputc('\n', out_);
+    std::fflush(out_);
+  }
+  void OnMetric(const std::string&, const std::string&, double) override {}
+  void OnWarning(const std::string&, const std::string& text) override {
+    std::fprintf(stderr, "leat train: warning: %s\n", EscapeForDisplay(text).c_str());
+  }
+
+ private:
+  FILE* const out_;
+};
+
+int RunTrain(const JobArguments& arguments) {
+  const auto request = ReadRequest(arguments.request_path);
+  if (!request) {
+    Complain("train", request.error());
+    return 2;
+  }
+  const TrainingJobCheck check = CheckTrainingJob(*request);
+  if (!check.problems.empty()) {
+    ShowProblems("train", arguments.request_path, check.problems);
+    return 2;
+  }
+  const jobs::RunOptions options = arguments.Options();
+  auto store = jobs::JobStore::Open(options.state_directory);
+  if (!store) return Complain("train", store.error());
+  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status) return Complain("train", status.error());
+  const jobs::StopLevel& stop = CatchStopSignals();
+  DaemonFileSystems file_systems(options.state_directory);
+  JobRepositories repositories;
+  TrainDisplay display(arguments.json ? stderr : stdout);
+  const auto state = jobs::RunTrainingJob(check.job, options, {**store, file_systems, repositories, display, stop});
+  if (!state) return Complain("train", state.error());
+  if (arguments.json) {
+    const auto samples = (*store)->Samples(check.job.name);
+    const Json description = jobs::DescribeTrainingJob(check.job.name, *state, samples.value_or(std::vector<jobs::MetricSample>{}));
+    std::printf("%s\n", description.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    std::printf("%s: %s%s%s\n", check.job.name.c_str(), state->status.c_str(), state->accounting.empty() ? "" : "; ",
+                jobs::AccountingText(*state).c_str());
+    if (!state->model_artifacts.empty()) std::printf("model: %s\n", EscapeForDisplay(state->model_artifacts).c_str());
+  }
+  if (!state->failure_reason.empty()) std::fprintf(stderr, "leat train: %s\n", EscapeForDisplay(state->failure_reason).c_str());
+  if (state->status == "Completed") return 0;
+  return stop.load() > 0 ? 130 : 1;
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<JobArguments>();
+  if (const char* python = std::getenv("LEAT_PYTHON")) arguments->python = python;
+  CLI::App* verb = app.add_subcommand("train", "Run a training job: a SageMaker CreateTrainingJob request");
+  verb->add_option("JOB.json", arguments->request_path, "the request")->required();
+  verb->add_option("--state-dir", arguments->state_directory, "where jobs and file systems are kept");
+  verb->add_flag("--json", arguments->json, "print the DescribeTrainingJob answer at the end; the log goes to standard error");
+  verb->add_flag("--no-sandbox", arguments->no_sandbox,
+                 "without a namespace: no /opt/ml, the SM_* variables point into the job's directory");
+  verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
+      ->check(CLI::Range(1, 1024));
+  verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
+  verb->footer("Example:\n  leat train job.json && leat jobs describe my-job");
+  verb->callback([arguments, &exit_code] { exit_code = RunTrain(*arguments); });
+}
+
+}  // namespace leat::cli

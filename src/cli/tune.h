@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// leat tune TUNING.json: runs one tuning job; exit status 0 completed, 1 failed, 2 wrong request, 130 interrupted.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace leat::cli {
+void AddTuneCommand(CLI::App& app, int& exit_code);
+}  // namespace leat::cli

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tuning job: asks policy/search for hyperparameters, runs a training job for each, several at once, and keeps the best.
+// The study is events in the job store, as training jobs are. Blocking on the caller's thread; its jobs have threads of their own.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "jobs/training_run.h"
+#include "model/tuning_job.h"
+
+namespace leat::tuner {
+
+using Json = nlohmann::json;
+
+struct Trial {
+  uint32_t number = 0;  // from 1
+  std::string job_name;
+  std::map<std::string, std::string> tuned;
+  jobs::JobState state;
+  std::optional<double> objective;  // the last value that the job printed, if it is a number
+  bool is_done = false;
+};
+
+struct Study {
+  Json request = Json::object();
+  uint64_t seed = 0;
+  std::string status = "InProgress", failure_reason;
+  int64_t created_ns = 0, modified_ns = 0;
+  std::optional<int64_t> ended_ns;
+  std::vector<Trial> trials;
+};
+
+// The trial with the best objective among those with one, jobs that failed left out; null: none.
+const Trial* BestTrial(const Study& study, bool maximize);
+
+// A child job of its own is told to `services.observer`, from the child's thread, one call at a time.
+// Without RandomSeed in the request the seed is drawn from the clock and kept.
+// An error when there is no study: its name is taken, or its state cannot be stored.
+Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const jobs::RunServices& services);
+
+// What the store knows of a study, running or ended. kNotFound: none of that name.
+Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name);
+
+// DescribeHyperParameterTuningJob, and with it LeatTrainingJobs: one summary for each child.
+Json DescribeTuningJob(const std::string& name, const Study& study);
+
+// Jobs, their hyperparameters and results as lines of at most `columns` where possible, and the best job.
+std::string StudyTable(const Study& study, size_t columns);
+
+}  // namespace leat::tuner
