@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/contract.h"
+
+#include <gmock/gmock.h>
+
+namespace leat::jobs {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::Not;
+using testing::StartsWith;
+
+// What the toolkit was seen to pass for these hyperparameters.
+TEST(Contract, ArgumentsAreThoseOfTheToolkit) {
+  const Json hyperparameters = ScriptHyperparameters({{"a", "1"},
+                                                      {"lr", "0.1"},
+                                                      {"flag", "true"},
+                                                      {"d", R"({"y":2,"x":1})"},
+                                                      {"l", "[1,2]"},
+                                                      {"s", "\"x y\""},
+                                                      {"n", "null"},
+                                                      {"learning-rate", "1e-05"},
+                                                      {"Z", "up"},
+                                                      {"e", ""},
+                                                      {"sagemaker_program", "\"train.py\""},
+                                                      {"_tuning_objective_metric", "loss"}});
+  EXPECT_THAT(ScriptArguments(hyperparameters),
+              ElementsAre("-Z", "up", "-a", "1", "-d", "x=1,y=2", "-e", "", "--flag", "True", "-l", "[1, 2]", "--learning-rate",
+                          "1e-05", "--lr", "0.1", "-n", "", "-s", "x y"));
+}
+
+TEST(Contract, PythonForms) {
+  EXPECT_EQ(PythonText(0.1), "0.1");
+  EXPECT_EQ(PythonText(1.0), "1.0");
+  EXPECT_EQ(PythonText(-0.0001), "-0.0001");
+  EXPECT_EQ(PythonText(0.00001), "1e-05");
+  EXPECT_EQ(PythonText(1e15), "1000000000000000.0");
+  EXPECT_EQ(PythonText(1e16), "1e+16");
+  EXPECT_EQ(PythonText(1.5e300), "1.5e+300");
+  EXPECT_EQ(PythonText(123456.789), "123456.789");
+  EXPECT_EQ(PythonText(Json::parse(R"(["it's", null, {"k": true}])")), R"(["it's", None, {'k': True}])");
+  EXPECT_EQ(PythonText("a\nb"), "a\nb");
+  EXPECT_EQ(PythonRepresentation("a\n'\"\x01"), R"('a\n\'"\x01')");
+  EXPECT_EQ(ScriptHyperparameters({{"n", "123456789012345678901234567890"}})["n"], "123456789012345678901234567890");
+}
+
+TEST(Contract, EnvironmentOfTheScript) {
+  TrainingJob job;
+  job.name = "My-Job";
+  job.hyperparameters = {{"learning-rate", "0.1"}, {"flag", "true"}, {"name", "\"h\u00e9\""}};
+  job.environment = {{"SM_LOG_LEVEL", "10"}, {"EXTRA", "1"}};
+  Channel channel;
+  channel.name = "train";
+  job.channels = {channel};
+  auto environment = ContractEnvironment(job, {"ml.g5.xlarge", 4, 1}, {}, "train.py");
+  EXPECT_EQ(environment["SM_HP_LEARNING-RATE"], "0.1");
+  EXPECT_EQ(environment["SM_HP_FLAG"], "true");
+  EXPECT_EQ(environment["SM_HPS"], R"({"flag":true,"learning-rate":0.1,"name":"h\u00e9"})");
+  EXPECT_EQ(environment["SM_CHANNELS"], R"(["train"])");
+  EXPECT_EQ(environment["SM_CHANNEL_TRAIN"], "/opt/ml/input/data/train");
+  EXPECT_EQ(environment["SM_NUM_GPUS"], "1");
+  EXPECT_EQ(environment["SM_MODULE_NAME"], "train");
+  EXPECT_EQ(environment["SM_LOG_LEVEL"], "10");
+  EXPECT_EQ(environment["TRAINING_JOB_ARN"], "arn:aws:sagemaker:local:000000000000:training-job/my-job");
+  EXPECT_EQ(Json::parse(environment["SM_TRAINING_ENV"])["channel_input_dirs"]["train"], "/opt/ml/input/data/train");
+  EXPECT_FALSE(environment.count("SAGEMAKER_BASE_DIR"));
+  EXPECT_EQ(ContractEnvironment(job, {}, {"/state/ml"}, "train.py")["SAGEMAKER_BASE_DIR"], "/state/ml");
+}
+
+TEST(Contract, TheCallersSecretsStayBehind) {
+  const auto environment = TrainerEnvironment(
+      {"AWS_SECRET_ACCESS_KEY=x", "AWS_SESSION_TOKEN=y", "AWS_REGION=eu", "SM_HPS=old", "PATH=/bin", "PYTHONPATH=/lib"},
+      {{"SM_MODEL_DIR", "/opt/ml/model"}}, {});
+  EXPECT_THAT(environment, Not(Contains(StartsWith("AWS_SE"))));
+  EXPECT_THAT(environment, Not(Contains(StartsWith("SM_HPS"))));
+  EXPECT_THAT(environment, Contains("AWS_REGION=eu"));
+  EXPECT_THAT(environment, Contains("PYTHONPATH=/opt/ml/code:/lib"));
+  EXPECT_THAT(environment, Contains("SM_MODEL_DIR=/opt/ml/model"));
+}
+
+TEST(Contract, ConfigFiles) {
+  EXPECT_EQ(ResourceConfig({"ml.c5.xlarge", 4, 0})["instance_groups"][0]["instance_type"], "ml.c5.xlarge");
+  EXPECT_EQ(PlainValue("\"train.py\""), "train.py");
+  EXPECT_EQ(PlainValue("train.py"), "train.py");
+  EXPECT_EQ(PlainValue("1"), "1");
+}
+
+}  // namespace
+}  // namespace leat::jobs

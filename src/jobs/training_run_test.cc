@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole jobs: real scripts, under bubblewrap where this machine allows it, data from a store in memory.
+#include "jobs/training_run.h"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "jobs/archive.h"
+#include "jobs/sandbox.h"
+#include "jobs/transfer.h"
+#include "sim/memory_object_store.h"
+
+namespace leat::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Bucket final : public RepositoryFactory {
+ public:
+  Result<Repository> Open(const std::string& url, unsigned) override {
+    if (url != "s3://bucket") return Fail(ErrorCode::kNoSuchBucket, url + " does not exist");
+    return Repository{store, &store->counters()};
+  }
+  std::shared_ptr<sim::MemoryObjectStore> store = std::make_shared<sim::MemoryObjectStore>();
+};
+
+class Directories final : public FileSystemResolver {
+ public:
+  Result<std::string> DirectoryOf(const std::string&, const std::string& path) override { return root + path; }
+  Result<FileSystemCounters> Counters(const std::string&) override {
+    FileSystemCounters counters;
+    counters.requests[0] = counters.bytes_received = ++asked * 10;
+    return counters;
+  }
+  std::string root;
+  uint64_t asked = 0;
+};
+
+class Listener final : public RunObserver {
+ public:
+  void OnStatus(const std::string&, const std::string& secondary, const std::string&) override { statuses.push_back(secondary); }
+  void OnLogLine(const std::string&, std::string_view line) override {
+    if (on_line) on_line(std::string(line));
+  }
+  void OnMetric(const std::string&, const std::string&, double) override {}
+  void OnWarning(const std::string&, const std::string&) override {}
+  std::vector<std::string> statuses;
+  std::function<void(const std::string&)> on_line;
+};
+
+class TrainingRunTest : public testing::TestWithParam<bool> {
+ protected:
+  TrainingRunTest() {
+    char name[] = "/tmp/leat-run-XXXXXX";
+    root_ = mkdtemp(name);
+    fs::create_directories(root_ + "/code");
+    options_.state_directory = root_ + "/state";
+    options_.sandbox = GetParam();
+    options_.stop_grace = std::chrono::milliseconds(100);
+    file_systems_.root = root_ + "/mounted";
+    fs::create_directories(file_systems_.root + "/dir");
+    store_ = JobStore::Open(options_.state_directory).value();
+  }
+  ~TrainingRunTest() override { fs::remove_all(root_); }
+  void SetUp() override {
+    if (!GetParam()) return;
+    if (const Status status = CheckSandbox(); !status) GTEST_SKIP() << status.error().message;
+  }
+
+  Json Request(const std::string& script) {
+    EXPECT_TRUE(WriteFileAtomically(root_ + "/code/run.sh", script, 0755, false));
+    return {{"TrainingJobName", "job"},
+            {"HyperParameters", {{"sagemaker_program", "run.sh"}, {"sagemaker_submit_directory", root_ + "/code"}}},
+            {"AlgorithmSpecification",
+             {{"TrainingInputMode", "File"},
+              {"MetricDefinitions",
+               {{{"Name", "acc"}, {"Regex", "acc=(\\S+)"}}, {{"Name", "first_batch_seconds"}, {"Regex", "first=(\\S+)"}}}}}},
+            {"OutputDataConfig", {{"S3OutputPath", "s3://bucket/out"}}}};
+  }
+  JobState Run(const Json& request) {
+    const auto check = CheckTrainingJob(request);
+    EXPECT_TRUE(StatusOf(check.problems, "request")) << StatusOf(check.problems, "request").error().message;
+    auto state = RunTrainingJob(check.job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
+    EXPECT_TRUE(state) << state.error().message;
+    return state.value_or(JobState{});
+  }
+  std::string Log() { return ReadFile(LogPath(options_.state_directory, "job")).value_or(""); }
+
+  std::string root_;
+  RunOptions options_;
+  Bucket bucket_;
+  Directories file_systems_;
+  Listener listener_;
+  StopLevel stop_{0};
+  std::unique_ptr<JobStore> store_;
+};
+
+TEST_P(TrainingRunTest, FromBucketToModel) {
+  for (int i = 0; i < 100; ++i) bucket_.store->PutObject("data/train/d" + std::to_string(i % 3) + "/f" + std::to_string(i), "12345");
+  bucket_.store->PutObject("data/train/marker/", "");
+  bucket_.store->PutObject("data/other", "no");
+  ASSERT_TRUE(WriteFileAtomically(file_systems_.root + "/dir/file", "mounted", 0644, false));
+  Json request = Request(R"(#!/bin/sh
+echo "args: $*"
+find "$SM_CHANNEL_TRAIN" -type f | wc -l
+cat "$SM_CHANNEL_TRAIN/d1/f1" "$SM_CHANNEL_FSX/file"; echo
+echo first=0.5; echo "acc=0.5"; echo "acc=0.75" >&2
+printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/extra"
+)");
+  request["HyperParameters"]["lr"] = "0.1";
+  request["InputDataConfig"] = Json::parse(R"([
+    {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data/train"}}},
+    {"ChannelName": "fsx", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-1", "FileSystemAccessMode": "ro",
+      "FileSystemType": "FSxLustre", "DirectoryPath": "/dir"}}}])");
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Completed") << state.failure_reason;
+  EXPECT_THAT(listener_.statuses, testing::ElementsAre("Starting", "Downloading", "Training", "Uploading", "Completed"));
+  EXPECT_EQ(Log(), "args: --lr 0.1\n100\n12345mounted\nfirst=0.5\nacc=0.5\nacc=0.75\n");
+  EXPECT_EQ(state.model_artifacts, "s3://bucket/out/job/output/model.tar.gz");
+  const auto contents = bucket_.store->Contents();
+  ASSERT_TRUE(contents.count("out/job/output/model.tar.gz"));
+  EXPECT_TRUE(contents.count("out/job/output/output.tar.gz"));
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/m.tar.gz", contents.at("out/job/output/model.tar.gz"), 0644, false));
+  fs::create_directory(root_ + "/m");
+  ASSERT_TRUE(ExtractArchive(root_ + "/m.tar.gz", root_ + "/m"));
+  EXPECT_EQ(ReadFile(root_ + "/m/weights").value(), "weights");
+  EXPECT_GE(state.accounting["S3Requests"], 100 + 10);
+  EXPECT_EQ(state.accounting["S3Bytes"], 500 + 10);
+  EXPECT_GT(state.accounting["SecondsToFirstBatch"], 0.5);
+  EXPECT_EQ(store_->Samples("job")->size(), 3u);
+  EXPECT_FALSE(fs::exists(options_.state_directory + "/jobs/job/ml"));
+  auto again = RunTrainingJob(CheckTrainingJob(request).job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
+  EXPECT_EQ(again.error().code, ErrorCode::kExists);
+  EXPECT_THAT(again.error().message, HasSubstr("Training job names must be unique within an AWS account and region"));
+}
+
+TEST_P(TrainingRunTest, AFailureTellsWhatTheScriptWrote) {
+  const JobState state = Run(Request("printf 'out of luck' > \"$SM_OUTPUT_DIR/failure\"; exit 3\n"));
+  EXPECT_EQ(state.status, "Failed");
+  EXPECT_EQ(state.failure_reason, "AlgorithmError: out of luck, exit code: 3");
+  EXPECT_TRUE(state.model_artifacts.empty());
+}
+
+TEST_P(TrainingRunTest, MissingDataFailsTheJobBeforeTheScript) {
+  Json request = Request("echo never\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "c", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/none"}}}])");
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Failed");
+  EXPECT_THAT(state.failure_reason, StartsWith("ClientError: channel c: No S3 objects found under S3 URL \"s3://bucket/none\""));
+  EXPECT_EQ(Log(), "");
+}
+
+// Whether any process still has `mark` among its arguments.
+bool AnyProcessHas(const std::string& mark) {
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const auto line = ReadFile(entry.path().string() + "/cmdline", 1u << 16);
+    if (line && line->find(mark) != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST_P(TrainingRunTest, StopTermsThenKillsEveryDescendant) {
+  const std::string mark = "31" + std::to_string(getpid()) + (GetParam() ? "1" : "2");
+  // The script notes SIGTERM and goes on; a grandchild in a session of its own ignores it.
+  const Json request = Request("trap 'echo termed; printf m > \"$SM_MODEL_DIR/m\"' TERM\n"
+                               "setsid sh -c 'trap \"\" TERM; exec sleep " + mark + "' >/dev/null 2>&1 &\n"
+                               "echo ready\nwhile true; do sleep 0.05; done\n");
+  listener_.on_line = [&](const std::string& line) {
+    if (line != "ready") return;
+    bool seen = false;
+    for (int i = 0; i < 1000 && !(seen = AnyProcessHas(mark)); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_TRUE(seen);  // else its absence would prove nothing
+    EXPECT_TRUE(store_->Append(JobKind::kTraining, "job", {"stop_requested", WallTimeNs(), Json::object()}));
+  };
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Stopped");
+  EXPECT_EQ(state.secondary, "Stopped");
+  EXPECT_THAT(listener_.statuses, testing::ElementsAre("Starting", "Downloading", "Training", "Stopping", "Stopped"));
+  EXPECT_THAT(Log(), HasSubstr("termed"));
+  EXPECT_FALSE(state.model_artifacts.empty());  // what is there is kept
+  EXPECT_FALSE(AnyProcessHas(mark));
+}
+
+TEST_P(TrainingRunTest, WhatTheScriptLeavesBehindEndsWithIt) {
+  const std::string mark = "32" + std::to_string(getpid()) + (GetParam() ? "1" : "2");
+  const JobState state = Run(Request("setsid sleep " + mark + " &\nexit 0\n"));
+  EXPECT_EQ(state.status, "Completed");
+  EXPECT_FALSE(AnyProcessHas(mark));
+}
+
+TEST_P(TrainingRunTest, MaxRuntimeStops) {
+  Json request = Request("sleep 60\n");
+  request["StoppingCondition"] = {{"MaxRuntimeInSeconds", 1}};
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Stopped");
+  EXPECT_EQ(state.secondary, "MaxRuntimeExceeded");
+}
+
+TEST_P(TrainingRunTest, CodeFromAnArchiveInTheBucket) {
+  Json request = Request("echo from an archive\n");
+  std::string bytes;
+  ASSERT_TRUE(WriteArchive(root_ + "/code", [&](std::span<const std::byte> piece) -> Status {
+    bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    return {};
+  }));
+  bucket_.store->PutObject("src/sourcedir.tar.gz", bytes);
+  request["HyperParameters"]["sagemaker_submit_directory"] = "\"s3://bucket/src/sourcedir.tar.gz\"";
+  EXPECT_EQ(Run(request).status, "Completed");
+  EXPECT_EQ(Log(), "from an archive\n");
+}
+
+INSTANTIATE_TEST_SUITE_P(Sandbox, TrainingRunTest, testing::Bool(),
+                         [](const auto& about) { return about.param ? "WithSandbox" : "WithoutSandbox"; });
+
+TEST(Transfer, PathsOfKeys) {
+  EXPECT_EQ(PathOfKey("p/train", "p/train/x/a.csv"), "x/a.csv");
+  EXPECT_EQ(PathOfKey("p/train/", "p/train/x/a.csv"), "x/a.csv");
+  EXPECT_EQ(PathOfKey("converts/00c7", "converts/00c7-1.zip"), "00c7-1.zip");
+  EXPECT_EQ(PathOfKey("a.csv", "a.csv"), "a.csv");
+  EXPECT_EQ(PathOfKey("", "x/y"), "x/y");
+}
+
+TEST(Transfer, AKeyThatIsNoPathIsRefused) {
+  sim::MemoryObjectStore store;
+  store.PutObject("p/../../evil", "x");
+  char directory[] = "/tmp/leat-transfer-XXXXXX";
+  ASSERT_TRUE(mkdtemp(directory));
+  const StopLevel stop{0};
+  const auto result = DownloadPrefix(store, "s3://bucket/p", std::string(directory) + "/a/b", 4, stop);
+  EXPECT_EQ(result.error().code, ErrorCode::kInvalidArgument);
+  fs::remove_all(directory);
+}
+
+TEST(Transfer, OneFailureEndsADownload) {
+  sim::MemoryObjectStore store;
+  for (int i = 0; i < 20; ++i) store.PutObject("p/" + std::to_string(i), "x");
+  store.AddFault({env::RequestKind::kGet, "p/7", ErrorCode::kCorrupt});
+  char directory[] = "/tmp/leat-transfer-XXXXXX";
+  ASSERT_TRUE(mkdtemp(directory));
+  const StopLevel stop{0};
+  EXPECT_EQ(DownloadPrefix(store, "s3://bucket/p", directory, 4, stop).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(store.FaultsFired(), 1);
+  fs::remove_all(directory);
+}
+
+TEST(Transfer, LargeArtifactsGoInParts) {
+  Bucket bucket;
+  const std::vector<std::byte> piece(5u << 20, std::byte{7});
+  {
+    auto writer = OpenArtifact(bucket, "s3://bucket/big").value();
+    for (int i = 0; i < 8; ++i) ASSERT_TRUE(writer->Write(piece));
+    EXPECT_EQ(bucket.store->Contents().count("big"), 0u);
+    ASSERT_TRUE(writer->Finish());
+  }
+  EXPECT_EQ(bucket.store->Contents().at("big"), std::string(40u << 20, '\7'));
+}
+
+}  // namespace
+}  // namespace leat::jobs

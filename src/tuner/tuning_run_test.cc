@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/tuning_run.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <mutex>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace leat::tuner {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Nothing final : public jobs::FileSystemResolver, public jobs::RepositoryFactory {
+ public:
+  Result<std::string> DirectoryOf(const std::string&, const std::string&) override {
+    return Fail(ErrorCode::kNotFound, "no file system");
+  }
+  Result<jobs::FileSystemCounters> Counters(const std::string&) override { return jobs::FileSystemCounters{}; }
+  Result<jobs::Repository> Open(const std::string& url, unsigned) override { return Fail(ErrorCode::kNoSuchBucket, url); }
+};
+
+class Counter final : public jobs::RunObserver {
+ public:
+  void OnStatus(const std::string&, const std::string& secondary, const std::string&) override {
+    running += secondary == "Training";
+    running -= secondary == "Uploading" || secondary == "Failed";
+    running_max = std::max(running_max, running);
+  }
+  void OnLogLine(const std::string&, std::string_view) override {}
+  void OnMetric(const std::string&, const std::string&, double) override {
+    if (on_metric) on_metric();
+  }
+  void OnWarning(const std::string&, const std::string&) override {}
+  int running = 0, running_max = 0;
+  std::function<void()> on_metric;
+};
+
+class TuningRunTest : public testing::Test {
+ protected:
+  TuningRunTest() {
+    char name[] = "/tmp/leat-tune-XXXXXX";
+    root_ = mkdtemp(name);
+    fs::create_directory(root_ + "/code");
+    options_.state_directory = root_ + "/state";
+    options_.sandbox = false;
+    options_.stop_grace = std::chrono::milliseconds(100);
+    store_ = jobs::JobStore::Open(options_.state_directory).value();
+  }
+  ~TuningRunTest() override { fs::remove_all(root_); }
+
+  TuningJob Job(const std::string& name, const std::string& script, const std::string& config) {
+    EXPECT_TRUE(WriteFileAtomically(root_ + "/code/run.sh", script, 0755, false));
+    Json request = {{"HyperParameterTuningJobName", name},
+                    {"HyperParameterTuningJobConfig", Json::parse(config)},
+                    {"TrainingJobDefinition",
+                     {{"StaticHyperParameters", {{"sagemaker_program", "run.sh"}, {"sagemaker_submit_directory", root_ + "/code"}}},
+                      {"AlgorithmSpecification",
+                       {{"TrainingInputMode", "File"}, {"MetricDefinitions", {{{"Name", "score"}, {"Regex", "score=(\\S+)"}}}}}},
+                      {"OutputDataConfig", {{"S3OutputPath", "file://" + root_ + "/out"}}}}}};
+    request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"] = {{"Type", "Maximize"}, {"MetricName", "score"}};
+    const auto check = CheckTuningJob(request);
+    const Status status = StatusOf(check.problems, "request");
+    EXPECT_TRUE(status) << status.error().message;
+    return check.job;
+  }
+  Study Run(const TuningJob& job) {
+    auto study = RunTuningJob(job, options_, {*store_, nothing_, nothing_, counter_, stop_});
+    EXPECT_TRUE(study) << study.error().message;
+    return study.value_or(Study{});
+  }
+
+  std::string root_;
+  jobs::RunOptions options_;
+  Nothing nothing_;
+  Counter counter_;
+  jobs::StopLevel stop_{0};
+  std::unique_ptr<jobs::JobStore> store_;
+};
+
+constexpr const char* kGrid = R"({"Strategy": "Grid", "ResourceLimits": {"MaxParallelTrainingJobs": 2},
+  "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2"]}],
+                      "IntegerParameterRanges": [{"Name": "b", "MinValue": "3", "MaxValue": "4"}]}})";
+
+TEST_F(TuningRunTest, GridRunsEveryCombinationAndKeepsTheBest) {
+  // One child fails: the search goes on without it.
+  const Study study = Run(Job("grid", "[ $SM_HP_A$SM_HP_B = 24 ] && exit 1\necho score=0.$SM_HP_A$SM_HP_B\n", kGrid));
+  EXPECT_EQ(study.status, "Completed");
+  ASSERT_EQ(study.trials.size(), 4u);
+  EXPECT_LE(counter_.running_max, 2);
+  const Trial* best = BestTrial(study, true);
+  ASSERT_NE(best, nullptr);
+  EXPECT_EQ(best->tuned, (std::map<std::string, std::string>{{"a", "2"}, {"b", "3"}}));
+  EXPECT_THAT(best->job_name, testing::MatchesRegex("grid-003-[0-9a-f]{8}"));
+  EXPECT_EQ(best->state.tuning_job, "grid");
+  const Json description = DescribeTuningJob("grid", study);
+  EXPECT_EQ(description["HyperParameterTuningJobStatus"], "Completed");
+  EXPECT_EQ(description["TrainingJobStatusCounters"]["Completed"], 3);
+  EXPECT_EQ(description["TrainingJobStatusCounters"]["NonRetryableError"], 1);
+  EXPECT_EQ(description["ObjectiveStatusCounters"]["Succeeded"], 3);
+  EXPECT_EQ(description["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"], 0.23);
+  EXPECT_EQ(description["LeatTrainingJobs"].size(), 4u);
+  const std::string table = StudyTable(study, 80);
+  EXPECT_THAT(table, testing::HasSubstr("0.230000"));
+  EXPECT_THAT(table, testing::HasSubstr("best: grid-003-"));
+  for (const auto& line : Split(table, '\n')) EXPECT_LE(line.size(), 80u) << line;
+  auto again = RunTuningJob(Job("grid", "exit 0\n", kGrid), options_, {*store_, nothing_, nothing_, counter_, stop_});
+  EXPECT_THAT(again.error().message, testing::HasSubstr("already exists. Choose a different name."));
+}
+
+TEST_F(TuningRunTest, FailsWhenEveryJobFails) {
+  const Study study = Run(Job("bad", "exit 2\n", kGrid));
+  EXPECT_EQ(study.status, "Failed");
+  EXPECT_EQ(study.trials.size(), 4u);
+  EXPECT_EQ(DescribeTuningJob("bad", study)["TrainingJobStatusCounters"]["NonRetryableError"], 4);
+}
+
+TEST_F(TuningRunTest, StopEndsTheChildrenToo) {
+  counter_.on_metric = [&] { stop_ = 2; };
+  const Study study = Run(Job("stop", "echo score=1\nsleep 60\n", kGrid));
+  EXPECT_EQ(study.status, "Stopped");
+  EXPECT_LE(study.trials.size(), 2u);
+  for (const auto& trial : study.trials) EXPECT_EQ(trial.state.status, "Stopped");
+}
+
+TEST_F(TuningRunTest, TheSameSeedTriesTheSame) {
+  const std::string config = R"({"Strategy": "Random", "RandomSeed": 11,
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 3},
+    "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})";
+  const Study first = Run(Job("one", "echo score=$SM_HP_X\n", config));
+  const Study second = Run(Job("two", "echo score=$SM_HP_X\n", config));
+  ASSERT_EQ(first.trials.size(), 3u);
+  ASSERT_EQ(second.trials.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(first.trials[i].tuned, second.trials[i].tuned);
+  EXPECT_NE(first.trials[0].tuned, first.trials[1].tuned);
+  EXPECT_EQ(first.trials[0].objective, std::strtod(first.trials[0].tuned.at("x").c_str(), nullptr));
+}
+
+}  // namespace
+}  // namespace leat::tuner
