@@ -4,20 +4,11 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "cli/jobs.h"
+#include "cli/train.h"
+#include "cli/tune.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
-#if __has_include("cli/train.h")
-#include "cli/train.h"
-#define LEAT_HAS_TRAIN
-#endif
-#if __has_include("cli/tune.h")
-#include "cli/tune.h"
-#define LEAT_HAS_TUNE
-#endif
-#if __has_include("cli/jobs.h")
-#include "cli/jobs.h"
-#define LEAT_HAS_JOBS
-#endif
 
 int main(int argc, char** argv) {
   using namespace leat::cli;
@@ -37,15 +28,9 @@ int main(int argc, char** argv) {
   AddReleaseCommand(app, exit_code);
   AddStateCommand(app, exit_code);
   AddImportCommand(app, exit_code);
-#ifdef LEAT_HAS_TRAIN
   AddTrainCommand(app, exit_code);
-#endif
-#ifdef LEAT_HAS_TUNE
   AddTuneCommand(app, exit_code);
-#endif
-#ifdef LEAT_HAS_JOBS
   AddJobsCommand(app, exit_code);
-#endif
   AddDaemonCommand(app, exit_code);
 
   // Otherwise the parser would only say that a subcommand is required.
