@@ -109,12 +109,14 @@ Connection::Step Connection::ReadHead(int64_t now_ns) {
   }
   auto request = ParseHead(std::string_view(in_).substr(0, end + 4));
   in_.erase(0, end + 4);
-  if (!request) {
-    static constexpr std::string_view kBad = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    [[maybe_unused]] const ssize_t sent = send(socket_.get(), kBad.data(), kBad.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return Step::kOver;
-  }
+  if (!request) return RefuseFraming();
   return BeginCall(std::move(*request), now_ns);
+}
+
+Connection::Step Connection::RefuseFraming() {
+  static constexpr std::string_view kBad = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+  [[maybe_unused]] const ssize_t sent = send(socket_.get(), kBad.data(), kBad.size(), MSG_NOSIGNAL);
+  return Step::kOver;
 }
 
 Connection::Step Connection::BeginCall(HttpRequest request, int64_t now_ns) {
@@ -131,10 +133,10 @@ Connection::Step Connection::BeginCall(HttpRequest request, int64_t now_ns) {
   std::optional<S3Error> framing;
   if (encoding != nullptr) {
     http_chunks_.emplace();
-    if (ToLower(*encoding) != "chunked" || length != nullptr) return Step::kOver;
+    if (ToLower(*encoding) != "chunked" || length != nullptr) return RefuseFraming();
   } else if (length != nullptr) {
     const auto size = ParseUnsigned(*length);
-    if (!size) return Step::kOver;
+    if (!size) return RefuseFraming();
     body_left_ = *size;
   } else if (request.method == "PUT") {
     framing = S3Error{411, "MissingContentLength", "You must provide the Content-Length HTTP header.", ""};
@@ -186,7 +188,7 @@ Connection::Step Connection::ReadBody() {
       std::string decoded;
       BodySink sink(&decoded);
       const auto taken = http_chunks_->Decode(in_, sink);
-      if (!taken) return Step::kOver;
+      if (!taken) return RefuseFraming();
       TakeBody(decoded);
       in_.erase(0, *taken);
     } else if (!in_.empty()) {

@@ -62,6 +62,7 @@ class Connection {
 
   Step Receive();
   Step ReadHead(int64_t now_ns);
+  Step RefuseFraming();  // neither where this request ends nor where the next begins is known
   Step BeginCall(HttpRequest request, int64_t now_ns);
   Step ReadBody();
   void TakeBody(std::string_view bytes);

@@ -113,15 +113,17 @@ Service::Answer Service::CompleteUpload(const Call& call, int64_t now_s) {
     const auto found = uploads_.find(*call.request.Query("uploadId"));
     if (found == uploads_.end() || found->second.object.key != call.target.key || found->second.bucket_name != call.target.bucket)
       return tl::unexpected(NoSuchUpload());
-    uint64_t last = 0;
-    for (size_t i = 0; i < items->size(); ++i) {
-      const auto& item = (*items)[i];
+    std::vector<uint64_t> numbers;
+    for (const auto& item : *items) {
       const auto number = item.contains("PartNumber") ? ParseUnsigned(item.at("PartNumber")) : Result<uint64_t>(0);
-      if (!number || *number <= last)
+      if (!number || *number <= (numbers.empty() ? 0 : numbers.back()))
         return tl::unexpected(S3Error{400, "InvalidPartOrder",
                                       "The list of parts was not in ascending order. The parts list must be specified in order by part number.", ""});
-      last = *number;
-      const auto part = found->second.parts.find(static_cast<uint32_t>(last));
+      numbers.push_back(*number);
+    }
+    for (size_t i = 0; i < items->size(); ++i) {
+      const auto& item = (*items)[i];
+      const auto part = found->second.parts.find(static_cast<uint32_t>(numbers[i]));
       if (part == found->second.parts.end() || !item.contains("ETag") ||
           Unquoted(item.at("ETag")) != HexEncode(std::string_view(part->second.md5)))
         return tl::unexpected(invalid);
