@@ -28,6 +28,7 @@ echo "Building Leat (build/release) ..."
 log=$directory/build.log
 { cmake --preset release && cmake --build build/release --target leat s3lab; } >"$log" 2>&1 || {
   grep -E -A6 'error|Error' "$log" | head -n 20 >&2; echo "demo.sh: the build failed; all of it: $log" >&2; exit 1; }
+export LEAT_PYTHON=/usr/bin/python3  # where Debian installs torch
 leat=$PWD/build/release/src/cli/leat
 echo "Built after $((SECONDS - began)) s."
 

@@ -76,7 +76,7 @@ def main():
             'HyperParameterTuningJobObjective': {'Type': 'Maximize', 'MetricName': 'val:accuracy'},
             'ResourceLimits': {'MaxNumberOfTrainingJobs': 6, 'MaxParallelTrainingJobs': 1},
             'ParameterRanges': {
-                'ContinuousParameterRanges': [{'Name': 'learning-rate', 'MinValue': '0.001', 'MaxValue': '0.006',
+                'ContinuousParameterRanges': [{'Name': 'learning-rate', 'MinValue': '0.0008', 'MaxValue': '0.004',
                                                'ScalingType': 'Logarithmic'}],
                 'CategoricalParameterRanges': [{'Name': 'batch-size', 'Values': ['32', '64']},
                                                {'Name': 'augmentation', 'Values': ['none', 'flip', 'full']}]}},

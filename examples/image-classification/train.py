@@ -77,7 +77,7 @@ def main():
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--learning-rate', type=float, default=0.003)
     parser.add_argument('--augmentation', choices=['none', 'flip', 'full'], default='flip')
-    parser.add_argument('--width', type=int, default=16)
+    parser.add_argument('--width', type=int, default=12)
     parser.add_argument('--image-size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--seed', type=int, default=1)

@@ -41,6 +41,12 @@ std::string MessageOf(const Operation& operation, const S3Settings& settings, co
     case ErrorCode::kNotFound:
       return subject + " does not exist";
     case ErrorCode::kDenied:
+      if (body.code == "SignatureDoesNotMatch") {
+        return subject + ": access denied (" + answer + "); check the secret access key, it does not belong to this key id";
+      }
+      if (body.code == "InvalidAccessKeyId") {
+        return subject + ": access denied (" + answer + "); check the access key id, the server does not know it";
+      }
       return subject + ": access denied (" + answer + said + "); check the credentials and the bucket's policy";
     case ErrorCode::kWrongRegion:
       return subject + " is not in region '" + settings.region + "' (" + answer + said + "); name its region with --region";

@@ -41,12 +41,15 @@ class Server:
                             'AWS_ENDPOINT_URL_S3': endpoint, 'AWS_REGION': 'us-east-1',
                             'AWS_EC2_METADATA_DISABLED': 'true'}
         self.client = boto3.client(
-            's3', endpoint_url=endpoint, aws_access_key_id=access_key, aws_secret_access_key=secret_key,
-            region_name='us-east-1', config=Config(s3={'addressing_style': 'path'}, retries={'max_attempts': 4}))
+            's3', endpoint_url=endpoint, aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name='us-east-1',
+            config=Config(s3={'addressing_style': 'path'}, retries={'max_attempts': 4}, read_timeout=20))
 
     def bucket(self, name):
         self.client.create_bucket(Bucket=name)
         return name
+
+    def remove(self, bucket, key):
+        self.client.delete_object(Bucket=bucket, Key=key)
 
     def put(self, bucket, key, body, **more):
         return self.client.put_object(Bucket=bucket, Key=key, Body=body, **more)
@@ -124,7 +127,7 @@ class Leat:
     def __init__(self, scratch, environment, name='state'):
         self.state = os.path.join(scratch, name)
         self.environment = {**{key: value for key, value in os.environ.items() if not key.startswith('AWS_')},
-                            'NO_PROXY': '127.0.0.1', 'no_proxy': '127.0.0.1', **environment}
+                            'LEAT_PYTHON': '/usr/bin/python3', 'NO_PROXY': '127.0.0.1', 'no_proxy': '127.0.0.1', **environment}
 
     def run(self, *arguments, check=True, timeout=120, state_directory=False, **more):
         command = [LEAT, *arguments, *(['--state-dir', self.state] if state_directory else [])]

@@ -80,7 +80,7 @@ class ReadOnlyModel(MountTest):
                 if objects and chosen.random() < 0.35:
                     key = chosen.choice(sorted(objects))
                     del objects[key]
-                    self.server.client.delete_object(Bucket=bucket, Key=key.decode())
+                    self.server.remove(bucket, key.decode())
                     continue
                 if objects and chosen.random() < 0.3:
                     key = chosen.choice(sorted(objects))
@@ -138,7 +138,7 @@ class ReadOnlyModel(MountTest):
         self.leat.mount(f's3://{bucket}', self.mountpoint)
         path = os.path.join(self.mountpoint, 'd/f')
         os.stat(path)
-        self.server.client.delete_object(Bucket=bucket, Key='d/f')
+        self.server.remove(bucket, 'd/f')
         with self.assertRaises(OSError):
             open(path, 'rb').read()
         self.assertFalse(os.path.exists(path))

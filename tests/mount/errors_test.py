@@ -94,13 +94,13 @@ class Errors(MountTest):
             subprocess.run(['umount', self.mountpoint], check=True)
         self.leat.mount('s3://errors-test', self.mountpoint)
         done = self.leat.run('mount', 's3://errors-test', self.mountpoint, state_directory=True, check=False)
-        self.assertIn('already mounted', done.stderr)
+        self.assertIn('mounted already', done.stderr)
         print('   ', done.stderr.strip())
         self.assertTrue(os.path.ismount(self.mountpoint))
 
     def test_capacity_larger_than_the_disk(self):
         os.makedirs(self.mountpoint)
-        self.refused('s3://errors-test', self.mountpoint, '--capacity', '900P', says=['capacity', 'free'])
+        self.refused('s3://errors-test', self.mountpoint, '--capacity', '900P', says=['capacity', 'disk'])
         self.refused('s3://errors-test', self.mountpoint, '--capacity', 'lots', says=['lots'])
 
     def test_state_directory_locked_by_a_process_that_does_not_answer(self):
@@ -153,14 +153,17 @@ class Errors(MountTest):
     def test_transient_faults_are_not_seen_by_a_reader(self):
         actions = [{'status': 503, 'code': 'SlowDown'}, {'status': 500, 'code': 'InternalError'}, {'reset': True},
                    {'reset_mid_body': 20_000}, {'short_body': 20_000}, {'wrong_content_range': True}, {'stall': {'bytes': 10, 'ms': 300}}]
-        self.leat.mount('s3://errors-test', self.mountpoint)
         for index, action in enumerate(actions):
-            key = f'd/{10 + index}'
+            # A bucket of one object: nothing is fetched ahead, so the fault meets the read.
+            bucket = self.server.bucket(f'fault-{index}')
+            self.server.put(bucket, 'f', b'7' * 50_000)
+            mountpoint = f'{self.mountpoint}-{index}'
+            self.leat.mount(f's3://{bucket}', mountpoint)
             self.server.control('DELETE', 'faults')
-            self.server.faults({'match': {'operation': 'GetObject', 'key': key}, 'count': 1, 'action': action})
+            self.server.faults({'match': {'operation': 'GetObject', 'bucket': bucket}, 'count': 1, 'action': action})
             with self.subTest(action=action):
-                body = open(os.path.join(self.mountpoint, key), 'rb').read()
-                self.assertEqual(body, bytes([10 + index]) * 50_000)
+                with open(os.path.join(mountpoint, 'f'), 'rb') as file:
+                    self.assertEqual(file.read(), b'7' * 50_000)
                 fired = self.server.control('GET', 'faults')
                 self.assertEqual([rule['fired'] for rule in fired['rules']], [1], 'the fault was reached')
 

@@ -140,7 +140,7 @@ class ReadOnS3Lab(MountTest):
             self.assertEqual(os.getxattr(self.path('posix/script'), 'user.colour'), b'teal')
         finally:
             for key in ['posix/script', 'posix/link']:
-                self.server.client.delete_object(Bucket=bucket, Key=key)
+                self.server.remove(bucket, key)
 
     def test_readdir_offsets_are_stable(self):
         self.mount()
