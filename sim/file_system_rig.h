@@ -22,7 +22,8 @@ class RealClock final : public env::Clock {
  public:
   env::MonotonicTime Now() const override { return std::chrono::steady_clock::now(); }
   int64_t WallTimeNs() const override {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
   }
 };
 

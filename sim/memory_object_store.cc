@@ -134,15 +134,16 @@ void MemoryObjectStore::Start(RequestKind kind, std::string key, env::Callback<T
                               std::function<Result<T>()> action) {
   counters_.Of(kind)++;
   const RequestId id = NextId();
-  Enqueue(id, [this, id, kind, key = std::move(key), done = std::move(done), action = std::move(action)](bool cancelled) {
-    Fault fault;
-    if (cancelled) return done(Fail(ErrorCode::kCancelled, "cancelled"));
-    if (TakeFault(kind, key, fault)) {
-      if (!fault.stall) return done(Fail(fault.error, "injected fault"));
-      if (!Stall(id)) return done(Fail(ErrorCode::kCancelled, "cancelled"));
-    }
-    done(action());
-  });
+  Enqueue(id,
+          [this, id, kind, key = std::move(key), done = std::move(done), action = std::move(action)](bool cancelled) {
+            Fault fault;
+            if (cancelled) return done(Fail(ErrorCode::kCancelled, "cancelled"));
+            if (TakeFault(kind, key, fault)) {
+              if (!fault.stall) return done(Fail(fault.error, "injected fault"));
+              if (!Stall(id)) return done(Fail(ErrorCode::kCancelled, "cancelled"));
+            }
+            done(action());
+          });
 }
 
 RequestId MemoryObjectStore::Get(env::GetRequest request, std::shared_ptr<env::GetReceiver> receiver) {
@@ -182,12 +183,12 @@ void MemoryObjectStore::RunGet(RequestId id, const env::GetRequest& request, env
   std::string body = bytes->substr(request.offset, request.length.value_or(std::string::npos));
   if (faulty && fault.flip_bit && !body.empty()) body[body.size() / 2] = static_cast<char>(body[body.size() / 2] ^ 1);
   if (fails) body.resize(std::min<size_t>(body.size(), fault.after_bytes));
+  counters_.bytes_received += body.size();  // before a reader can be served, so that a test sees it counted
   receiver.OnStart(info);
   for (size_t at = 0; at < body.size(); at += options_.data_piece_bytes) {
     const size_t length = std::min(options_.data_piece_bytes, body.size() - at);
     receiver.OnData(std::as_bytes(std::span(body).subspan(at, length)));
   }
-  counters_.bytes_received += body.size();
   if (fails) return receiver.OnDone(Fail(fault.error, "injected fault"));
   // A store that verifies checksums notices the flipped bit at the end.
   if (faulty && fault.flip_bit) return receiver.OnDone(Fail(ErrorCode::kCorrupt, "checksum mismatch: " + request.key));
@@ -215,7 +216,8 @@ void MemoryObjectStore::Head(std::string key, env::Callback<ObjectInfo> done) {
 }
 
 void MemoryObjectStore::List(env::ListRequest request, env::Callback<env::ListPage> done) {
-  Start<env::ListPage>(RequestKind::kList, request.prefix, std::move(done), [this, request] { return ListNow(request); });
+  Start<env::ListPage>(RequestKind::kList, request.prefix, std::move(done),
+                       [this, request] { return ListNow(request); });
 }
 
 Result<env::ListPage> MemoryObjectStore::ListNow(const env::ListRequest& request) const {
@@ -262,7 +264,8 @@ Result<std::string> MemoryObjectStore::PutNow(const env::PutRequest& request) {
   {
     std::lock_guard lock(mutex_);
     const auto found = objects_.find(request.key);
-    if (request.if_none_match && found != objects_.end()) return Fail(ErrorCode::kExists, "the key exists: " + request.key);
+    if (request.if_none_match && found != objects_.end())
+      return Fail(ErrorCode::kExists, "the key exists: " + request.key);
     if (!request.if_match.empty()) {
       if (found == objects_.end()) return Fail(ErrorCode::kNotFound, "no such key: " + request.key);
       if (found->second.etag != request.if_match) return Fail(ErrorCode::kObjectChanged, "the object has changed");

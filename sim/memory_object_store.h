@@ -33,12 +33,12 @@ struct MemoryObjectStoreOptions {
 // What a fault does to a request that it matches.
 struct Fault {
   env::RequestKind kind = env::RequestKind::kGet;
-  std::string key_prefix;                    // matches keys (LIST: prefixes) that begin with this
-  ErrorCode error = ErrorCode::kUnavailable; // how it ends
-  uint64_t after_bytes = 0;                  // GET: data handed over before it ends
-  bool flip_bit = false;                     // GET: one wrong bit, noticed by the checksum at the end (kCorrupt)
-  bool stall = false;                        // never ends until ReleaseStalled() or Cancel
-  int count = 1;                             // how many requests it hits; then it is spent
+  std::string key_prefix;                     // matches keys (LIST: prefixes) that begin with this
+  ErrorCode error = ErrorCode::kUnavailable;  // how it ends
+  uint64_t after_bytes = 0;                   // GET: data handed over before it ends
+  bool flip_bit = false;                      // GET: one wrong bit, noticed by the checksum at the end (kCorrupt)
+  bool stall = false;                         // never ends until ReleaseStalled() or Cancel
+  int count = 1;                              // how many requests it hits; then it is spent
 };
 
 class MemoryObjectStore final : public env::ObjectStore {

@@ -82,7 +82,7 @@ Status CreateDirectories(const std::string& path, unsigned mode) {
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return FailErrno(errno, "cannot create directory " + part);
     if (at == std::string::npos) break;
   }
-  struct stat info{};
+  struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return FailErrno(errno, "cannot open directory " + path);
   if (!S_ISDIR(info.st_mode)) return Fail(ErrorCode::kNotADirectory, path + " is not a directory");
   return {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A counter-based random generator (SplitMix64 over seed and counter): the same numbers on every compiler and machine, for
-// anything stored, shared or tested. Not for secrets.
+// A counter-based random generator (SplitMix64 over seed and counter): the same numbers on every compiler and machine,
+// for anything stored, shared or tested. Not for secrets.
 //
 //   Random random(seed, stream);  random.Below(6);  random.Unit();
 #pragma once
@@ -18,9 +18,7 @@ class Random {  // confined to one thread
 
   uint64_t Next() { return Mix(state_ += 0x9e3779b97f4a7c15u); }
   // Uniform in [0, bound); bound > 0. The bias is below bound / 2^64.
-  uint64_t Below(uint64_t bound) {
-    return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64);
-  }
+  uint64_t Below(uint64_t bound) { return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64); }
   // Uniform in [0, 1), 53 bits.
   double Unit() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
 

@@ -16,24 +16,24 @@ namespace leat {
 
 // What went wrong, in words that decide what the caller does. One mapping to errno exists, in fuse/errno.h.
 enum class ErrorCode {
-  kInvalidArgument,    // the caller's input is wrong; the message says what to write instead
-  kNotFound,           // no such key, path, job
-  kNoSuchBucket,       // the bucket (or repository directory) itself is not there
-  kExists,             // a thing of that name is there already
-  kDenied,             // the repository or the system refuses: permissions, expired credentials
-  kNoCredentials,      // no credentials found anywhere in the chain
-  kWrongRegion,        // the bucket is in another region than the one signed for
-  kObjectChanged,      // the object is no longer the version that was asked for (412)
-  kArchivedStorage,    // the object is in Glacier and not restored there (InvalidObjectState)
-  kThrottled,          // 503 SlowDown and its kin, after the retry budget
-  kUnavailable,        // 5xx, connection failures, after the retry budget
-  kTimedOut,           // a deadline passed
-  kCancelled,          // the caller cancelled, or the process is stopping
-  kProtocol,           // the other side answered something that its protocol does not allow
-  kCorrupt,            // bytes do not match their checksum or identity
-  kNoSpace,            // the disk, the capacity or a quota is full
-  kIo,                 // a local system call failed
-  kBusy,               // in use: mounted, locked, dirty
+  kInvalidArgument,  // the caller's input is wrong; the message says what to write instead
+  kNotFound,         // no such key, path, job
+  kNoSuchBucket,     // the bucket (or repository directory) itself is not there
+  kExists,           // a thing of that name is there already
+  kDenied,           // the repository or the system refuses: permissions, expired credentials
+  kNoCredentials,    // no credentials found anywhere in the chain
+  kWrongRegion,      // the bucket is in another region than the one signed for
+  kObjectChanged,    // the object is no longer the version that was asked for (412)
+  kArchivedStorage,  // the object is in Glacier and not restored there (InvalidObjectState)
+  kThrottled,        // 503 SlowDown and its kin, after the retry budget
+  kUnavailable,      // 5xx, connection failures, after the retry budget
+  kTimedOut,         // a deadline passed
+  kCancelled,        // the caller cancelled, or the process is stopping
+  kProtocol,         // the other side answered something that its protocol does not allow
+  kCorrupt,          // bytes do not match their checksum or identity
+  kNoSpace,          // the disk, the capacity or a quota is full
+  kIo,               // a local system call failed
+  kBusy,             // in use: mounted, locked, dirty
   kNotADirectory,
   kIsADirectory,
   kNotSupported,
@@ -69,13 +69,12 @@ tl::unexpected<Error> FailErrno(int errno_value, std::string_view what);
 
 #define LEAT_CONCAT_INNER_(a, b) a##b
 #define LEAT_CONCAT_(a, b) LEAT_CONCAT_INNER_(a, b)
-#define LEAT_RETURN_IF_ERROR(expression)                                                   \
-  do {                                                                                     \
-    if (auto leat_status_ = (expression); !leat_status_)                                   \
-      return ::leat::Fail(std::move(leat_status_).error());                                \
+#define LEAT_RETURN_IF_ERROR(expression)                                                                       \
+  do {                                                                                                         \
+    if (auto leat_status_ = (expression); !leat_status_) return ::leat::Fail(std::move(leat_status_).error()); \
   } while (false)
-#define LEAT_ASSIGN_OR_RETURN(declaration, expression)                                     \
-  auto LEAT_CONCAT_(leat_result_, __LINE__) = (expression);                                \
-  if (!LEAT_CONCAT_(leat_result_, __LINE__))                                               \
-    return ::leat::Fail(std::move(LEAT_CONCAT_(leat_result_, __LINE__)).error());          \
+#define LEAT_ASSIGN_OR_RETURN(declaration, expression)                            \
+  auto LEAT_CONCAT_(leat_result_, __LINE__) = (expression);                       \
+  if (!LEAT_CONCAT_(leat_result_, __LINE__))                                      \
+    return ::leat::Fail(std::move(LEAT_CONCAT_(leat_result_, __LINE__)).error()); \
   declaration = std::move(*LEAT_CONCAT_(leat_result_, __LINE__))

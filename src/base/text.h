@@ -26,7 +26,8 @@ std::string HexEncode(std::span<const std::byte> bytes);
 std::string HexEncode(std::string_view bytes);
 // RFC 3986 percent encoding as SigV4 wants it: every byte but A-Za-z0-9-._~ (and '/' when keep_slash), upper-case hex.
 std::string PercentEncode(std::string_view text, bool keep_slash);
-// Percent decoding; '+' becomes a space when plus_is_space (S3's encoding-type=url). Malformed escapes stay as they are.
+// Percent decoding; '+' becomes a space when plus_is_space (S3's encoding-type=url). Malformed escapes stay as they
+// are.
 std::string PercentDecode(std::string_view text, bool plus_is_space);
 
 std::vector<std::string> Split(std::string_view text, char separator);  // "a,,b" -> {"a","","b"}; "" -> {""}

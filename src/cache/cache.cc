@@ -36,8 +36,8 @@ class CacheImplementation final : public Cache {
 
   bool Read(const ObjectRef& object, uint64_t offset, std::span<std::byte> out) override {
     LEAT_CHECK(offset <= object.size_bytes && out.size() <= object.size_bytes - offset);
-    const bool hit = object.size_bytes <= kSmallObjectBytesMax ? ReadSmall(object, offset, out)
-                                                               : ReadLarge(object, offset, out);
+    const bool hit =
+        object.size_bytes <= kSmallObjectBytesMax ? ReadSmall(object, offset, out) : ReadLarge(object, offset, out);
     (hit ? store_->hits : store_->misses).fetch_add(1, std::memory_order_relaxed);
     return hit;
   }
@@ -156,7 +156,8 @@ class CacheImplementation final : public Cache {
 };
 
 Status TakeLock(Store& store) {
-  store.lock_file = FileDescriptor(::openat(store.directory.get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  store.lock_file =
+      FileDescriptor(::openat(store.directory.get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!store.lock_file.valid()) return FailErrno(errno, "cannot open " + store.options.directory + "/lock");
   if (::flock(store.lock_file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return FailErrno(errno, "cannot lock " + store.options.directory);
@@ -168,7 +169,8 @@ Status TakeLock(Store& store) {
                                       "; unmount what uses it, or name another cache directory");
   }
   const std::string own = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(store.lock_file.get(), 0) != 0 || !WriteAll(store.lock_file.get(), std::as_bytes(std::span(own)), 0)) {
+  if (::ftruncate(store.lock_file.get(), 0) != 0 ||
+      !WriteAll(store.lock_file.get(), std::as_bytes(std::span(own)), 0)) {
     return Fail(ErrorCode::kIo, "cannot write to the cache directory " + store.options.directory);
   }
   return {};
@@ -178,8 +180,7 @@ Result<FileDescriptor> OpenFolder(const Store& store, const char* name) {
   if (::mkdirat(store.directory.get(), name, 0700) != 0 && errno != EEXIST) {
     return FailErrno(errno, "cannot create " + store.options.directory + "/" + name);
   }
-  FileDescriptor folder(
-      ::openat(store.directory.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  FileDescriptor folder(::openat(store.directory.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.valid()) return FailErrno(errno, "cannot open " + store.options.directory + "/" + name);
   return folder;
 }
@@ -212,8 +213,8 @@ Status Empty(Store& store) {
     std::error_code error;
     std::filesystem::remove_all(store.options.directory + "/" + name, error);
     if (error) {
-      return Fail(ErrorCode::kIo, "cannot empty the cache directory " + store.options.directory + ": " + error.message() +
-                                      "; remove its contents by hand");
+      return Fail(ErrorCode::kIo, "cannot empty the cache directory " + store.options.directory + ": " +
+                                      error.message() + "; remove its contents by hand");
     }
   }
   return {};

@@ -15,8 +15,9 @@ constexpr uint64_t kLarge = (9u << 20) + 12345;
 TEST(Cache, KeepsSmallObjectsOfEverySize) {
   Directory directory;
   auto cache = OpenCache(directory);
-  for (const uint64_t size : {uint64_t{0}, uint64_t{1}, uint64_t{4055}, uint64_t{4056}, uint64_t{4057}, uint64_t{4096},
-                              uint64_t{65535}, uint64_t{65536}, uint64_t{65537}, uint64_t{110000}, kSmallObjectBytesMax}) {
+  for (const uint64_t size :
+       {uint64_t{0}, uint64_t{1}, uint64_t{4055}, uint64_t{4056}, uint64_t{4057}, uint64_t{4096}, uint64_t{65535},
+        uint64_t{65536}, uint64_t{65537}, uint64_t{110000}, kSmallObjectBytesMax}) {
     const auto object = MakeObject(1, "small" + std::to_string(size), size);
     EXPECT_FALSE(cache->Contains(object, 0, size));
     EXPECT_EQ(ReadBack(*cache, object), Found::kMiss);
@@ -245,7 +246,8 @@ TEST(Cache, ADirectoryThatGoesAwayCostsOnlyMisses) {
 
 TEST(Cache, ThreadsReadWriteAndReleaseTogether) {
   Directory directory;
-  auto cache = OpenCache(directory, 48u << 20, [](DatasetId, uint64_t) { return std::vector<DatasetId>{DatasetId{3}}; });
+  auto cache =
+      OpenCache(directory, 48u << 20, [](DatasetId, uint64_t) { return std::vector<DatasetId>{DatasetId{3}}; });
   std::atomic<int> right{0}, wrong{0};
   std::vector<std::thread> threads;
   for (uint64_t thread = 0; thread < 4; ++thread) {
@@ -253,8 +255,9 @@ TEST(Cache, ThreadsReadWriteAndReleaseTogether) {
       Random random(11, thread);
       for (int i = 0; i < 150; ++i) {
         const bool large = random.Below(12) == 0;
-        const auto object = MakeObject(1 + static_cast<uint32_t>(random.Below(3)), "k" + std::to_string(random.Below(large ? 2 : 20)),
-                                       large ? kLarge : 30000 + 1000 * random.Below(2));
+        const auto object =
+            MakeObject(1 + static_cast<uint32_t>(random.Below(3)), "k" + std::to_string(random.Below(large ? 2 : 20)),
+                       large ? kLarge : 30000 + 1000 * random.Below(2));
         switch (random.Below(6)) {
           case 0:
             cache->Release(object);
@@ -268,7 +271,8 @@ TEST(Cache, ThreadsReadWriteAndReleaseTogether) {
             break;
           default:
             const uint64_t offset = random.Below(object.size_bytes);
-            const Found found = ReadBack(*cache, object, offset, std::min<uint64_t>(object.size_bytes - offset, 200000));
+            const Found found =
+                ReadBack(*cache, object, offset, std::min<uint64_t>(object.size_bytes - offset, 200000));
             if (found == Found::kRight) ++right;
             if (found == Found::kWrong) ++wrong;
         }

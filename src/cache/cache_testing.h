@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -43,7 +43,7 @@ class Directory {
   uint64_t BlocksOnDisk() const {
     uint64_t bytes = 0;
     for (const auto& file : DataFiles()) {
-      struct stat info{};
+      struct stat info {};
       if (::stat(file.c_str(), &info) == 0) bytes += static_cast<uint64_t>(info.st_blocks) * 512;
     }
     return bytes;
@@ -97,7 +97,8 @@ inline Found ReadBack(Cache& cache, const ObjectRef& object, uint64_t offset, ui
   std::vector<std::byte> out(length, std::byte{0xaa});
   if (!cache.Read(object, offset, out)) return Found::kMiss;
   const auto bytes = BytesOf(object);
-  return std::equal(out.begin(), out.end(), bytes.begin() + static_cast<ptrdiff_t>(offset)) ? Found::kRight : Found::kWrong;
+  return std::equal(out.begin(), out.end(), bytes.begin() + static_cast<ptrdiff_t>(offset)) ? Found::kRight
+                                                                                            : Found::kWrong;
 }
 inline Found ReadBack(Cache& cache, const ObjectRef& object) { return ReadBack(cache, object, 0, object.size_bytes); }
 

@@ -16,8 +16,9 @@ enum class ReadOutcome {
   kFailed,    // the system call failed
 };
 
-// The object's byte 0 lies at `base` of the file; it has `size` bytes. `checksums` begins with that of the chunk in which
-// `offset` lies. With `trailer`, the 40 bytes after the object's last are compared too when the last chunk is read.
+// The object's byte 0 lies at `base` of the file; it has `size` bytes. `checksums` begins with that of the chunk in
+// which `offset` lies. With `trailer`, the 40 bytes after the object's last are compared too when the last chunk is
+// read.
 ReadOutcome ReadChecked(int file, uint64_t base, uint64_t size, std::span<const uint32_t> checksums, uint64_t offset,
                         std::span<std::byte> out, const Trailer* trailer);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process ends at each named step of writing, replacing and releasing; what was acknowledged before is there afterwards,
-// nothing is wrong, and the counters agree with the blocks on disk.
+// The process ends at each named step of writing, replacing and releasing; what was acknowledged before is there
+// afterwards, nothing is wrong, and the counters agree with the blocks on disk.
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -74,7 +74,8 @@ TEST(Damage, TruncatedZeroedEmptyOrMissingFilesAreMisses) {
       if (kind == 0) std::filesystem::resize_file(file, size / 2);
       if (kind == 1) std::filesystem::resize_file(file, 0);
       if (kind == 2) std::filesystem::remove(file);
-      if (kind == 3) std::ofstream(file, std::ios::binary | std::ios::in).seekp(0).write(std::string(4096, '\0').data(), 4096);
+      if (kind == 3)
+        std::ofstream(file, std::ios::binary | std::ios::in).seekp(0).write(std::string(4096, '\0').data(), 4096);
       if (kind == 4) std::ofstream(file, std::ios::binary | std::ios::trunc) << std::string(size, 'x');
     }
     EXPECT_GE(CheckAll(directory), 1) << kind;
@@ -90,7 +91,8 @@ TEST(Damage, SwappedFilesAreMisses) {
     ASSERT_TRUE(Store(*cache, MakeObject(1, "five", kLarge)));
   }
   std::vector<std::string> segments, large;
-  for (const auto& file : directory.DataFiles()) (file.find("/segments/") != std::string::npos ? segments : large).push_back(file);
+  for (const auto& file : directory.DataFiles())
+    (file.find("/segments/") != std::string::npos ? segments : large).push_back(file);
   ASSERT_GE(segments.size(), 2u);
   ASSERT_EQ(large.size(), 2u);
   for (const auto* pair : {&segments, &large}) {

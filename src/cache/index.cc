@@ -103,7 +103,8 @@ Result<std::unique_ptr<Index>> Index::Open(const std::string& path) {
   if (!found) {
     if (found.error().code != ErrorCode::kNotFound) return Fail(found.error());
     bool empty = true;
-    LEAT_RETURN_IF_ERROR(index->ForEach("", "", [&empty](std::string_view, std::string_view) { return empty = false; }));
+    LEAT_RETURN_IF_ERROR(
+        index->ForEach("", "", [&empty](std::string_view, std::string_view) { return empty = false; }));
     if (!empty) return Fail(ErrorCode::kCorrupt, "the cache's index has lost its format version");
     IndexBatch batch;
     batch.Put(FormatKey(), version);
@@ -136,7 +137,8 @@ Status Index::Write(const IndexBatch& batch) {
         added = changes.Merge(change.key, change.value);
         break;
     }
-    if (!added.ok()) return Fail(ErrorCode::kInternal, "cannot build a change of the cache's index: " + added.ToString());
+    if (!added.ok())
+      return Fail(ErrorCode::kInternal, "cannot build a change of the cache's index: " + added.ToString());
   }
   const rocksdb::Status status = database_->db->Write(rocksdb::WriteOptions(), &changes);
   if (status.ok()) return {};

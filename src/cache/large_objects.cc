@@ -83,8 +83,8 @@ Result<std::shared_ptr<LargeObject>> LargeObjects::Find(const ObjectKey& key, ui
     return Fail(ErrorCode::kCorrupt, "cache file " + name + " is gone");
   }
   Trailer found{};
-  const ssize_t got = ::pread(object->file.get(), found.data(), found.size(),
-                              static_cast<off_t>(RoundUp(size_bytes, kPageBytes)));
+  const ssize_t got =
+      ::pread(object->file.get(), found.data(), found.size(), static_cast<off_t>(RoundUp(size_bytes, kPageBytes)));
   if (got < 0) return FailErrno(EIO, "cannot read cache file " + name);
   if (got != static_cast<ssize_t>(found.size()) || found != MakeTrailer(key.id, size_bytes)) {
     return Fail(ErrorCode::kCorrupt, "cache file " + name + " does not hold the object that its name tells");
@@ -112,8 +112,8 @@ Result<std::shared_ptr<LargeObject>> LargeObjects::Acquire(const ObjectKey& key,
   if (::unlinkat(directory_, name.c_str(), 0) != 0 && errno != ENOENT) {
     return FailErrno(errno, "cannot replace cache file " + name);
   }
-  object->file = FileDescriptor(
-      ::openat(directory_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  object->file =
+      FileDescriptor(::openat(directory_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!object->file.valid()) return FailErrno(errno, "cannot create cache file " + name);
   const Trailer trailer = MakeTrailer(key.id, size_bytes);
   const Status written = WriteAll(object->file.get(), trailer, RoundUp(size_bytes, kPageBytes));
@@ -176,7 +176,7 @@ Status LargeObjects::Tidy() {
       continue;
     }
     FileDescriptor file(::openat(directory_, name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
-    struct stat info{};
+    struct stat info {};
     if (!file.valid() || ::fstat(file.get(), &info) != 0) continue;
     // The trailer stands at the start of the last page.
     const uint64_t end = static_cast<uint64_t>(info.st_size) / kPageBytes * kPageBytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // LargeObjects: the open files of large objects and which of their blocks are present.
-// Threads: any. Find and Acquire are called with the object's commit lock (Store::CommitLock) held, so that what they load
-// from the index cannot change meanwhile; what they return may be used without it.
+// Threads: any. Find and Acquire are called with the object's commit lock (Store::CommitLock) held, so that what they
+// load from the index cannot change meanwhile; what they return may be used without it.
 #pragma once
 
 #include <atomic>

@@ -14,7 +14,11 @@ class LargeWriter final : public Cache::Writer {
  public:
   LargeWriter(Store& store, std::shared_ptr<LargeObject> object, uint64_t offset, uint64_t length, uint64_t reserved,
               uint64_t intent)
-      : store_(store), object_(std::move(object)), position_(offset), end_(offset + length), reserved_(reserved),
+      : store_(store),
+        object_(std::move(object)),
+        position_(offset),
+        end_(offset + length),
+        reserved_(reserved),
         intent_(intent) {}
 
   ~LargeWriter() override {

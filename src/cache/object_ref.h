@@ -19,11 +19,11 @@ struct ObjectId {
 };
 
 struct ObjectRef {
-  DatasetId dataset{};     // whose share of the cache it is
-  std::string key;         // the bucket's true key (prefix included)
-  std::string etag;        // with quotes
+  DatasetId dataset{};  // whose share of the cache it is
+  std::string key;      // the bucket's true key (prefix included)
+  std::string etag;     // with quotes
   uint64_t size_bytes = 0;
-  ObjectId id;             // MakeObjectId of the fields above and the repository
+  ObjectId id;  // MakeObjectId of the fields above and the repository
 };
 
 // `repository_identity`: endpoint and bucket (or directory), so that one mount can never read another's bytes.

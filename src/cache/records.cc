@@ -20,7 +20,8 @@ void AppendLittle(std::string& out, uint64_t number, int bytes) {
 }
 uint64_t Little(std::string_view text, size_t at, int bytes) {
   uint64_t number = 0;
-  for (int i = bytes - 1; i >= 0; --i) number = number << 8 | static_cast<unsigned char>(text[at + static_cast<size_t>(i)]);
+  for (int i = bytes - 1; i >= 0; --i)
+    number = number << 8 | static_cast<unsigned char>(text[at + static_cast<size_t>(i)]);
   return number;
 }
 uint32_t Little32(std::string_view text, size_t at) { return static_cast<uint32_t>(Little(text, at, 4)); }

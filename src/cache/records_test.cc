@@ -18,7 +18,10 @@ std::string Hex(std::string_view bytes) { return ToLower(HexEncode(bytes)); }
 
 // Golden: what version 1 writes. A change here is a new format version.
 TEST(Records, VersionOneOnDisk) {
-  EXPECT_EQ(Hex(Encode(ExtentRecord{5, 0x1234, 65537, {0xdeadbeef, 1}})), "010500000034120000" "01000100" "efbeadde01000000");
+  EXPECT_EQ(Hex(Encode(ExtentRecord{5, 0x1234, 65537, {0xdeadbeef, 1}})),
+            "010500000034120000"
+            "01000100"
+            "efbeadde01000000");
   EXPECT_EQ(Hex(Encode(BlockRecord{3, {0x01020304}})), "010300000004030201");
   EXPECT_EQ(Hex(Encode(PlaceRecord{Key(), 27})), "00000007000102030405060708090a0b0c0d0e0f1b000000");
   EXPECT_EQ(Hex(ExtentKey(Key())), "7300000007000102030405060708090a0b0c0d0e0f");
@@ -26,7 +29,8 @@ TEST(Records, VersionOneOnDisk) {
   EXPECT_EQ(Hex(PlaceKey(1, 2)), "650000000100000002");
   EXPECT_EQ(Hex(SegmentIntentKey(1, 2)), "6973000000010000000000000002");
   const Trailer trailer = MakeTrailer(Key().id, 110000);
-  EXPECT_EQ(ToLower(HexEncode(trailer)).substr(0, 64), "4c4541544f424a31000102030405060708090a0b0c0d0e0fb0ad010000000000");
+  EXPECT_EQ(ToLower(HexEncode(trailer)).substr(0, 64),
+            "4c4541544f424a31000102030405060708090a0b0c0d0e0fb0ad010000000000");
 }
 
 TEST(Records, RoundTrip) {
@@ -51,8 +55,12 @@ TEST(Records, MalformedBytesAreRefused) {
   for (int i = 0; i < 5000; ++i) {
     std::string noise(random.Below(60), '\0');
     for (char& c : noise) c = static_cast<char>(random.Next());
-    if (const auto extent = DecodeExtent(noise)) { EXPECT_EQ(Encode(*extent), noise); }
-    if (const auto block = DecodeBlock(noise)) { EXPECT_EQ(Encode(*block), noise); }
+    if (const auto extent = DecodeExtent(noise)) {
+      EXPECT_EQ(Encode(*extent), noise);
+    }
+    if (const auto block = DecodeBlock(noise)) {
+      EXPECT_EQ(Encode(*block), noise);
+    }
     (void)DecodePlace(noise);
     (void)ObjectKeyIn(noise);
   }

@@ -18,7 +18,8 @@
 namespace leat::cache {
 namespace {
 
-// Gives back every block past `end`. ext4 frees blocks past the end of a file only when the size does not grow: hence twice.
+// Gives back every block past `end`. ext4 frees blocks past the end of a file only when the size does not grow: hence
+// twice.
 bool Trim(int file, uint64_t end) {
   return ::ftruncate(file, static_cast<off_t>(end)) == 0 && ::ftruncate(file, static_cast<off_t>(end)) == 0;
 }
@@ -131,8 +132,8 @@ Result<std::shared_ptr<Segment>> Segments::Create() {
   batch.Put(SegmentIntentKey(number, intent), "");
   LEAT_RETURN_IF_ERROR(index_.Write(batch));
   Step("segment.recorded");
-  FileDescriptor file(::openat(directory_, SegmentFileName(number).c_str(),
-                               O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  FileDescriptor file(
+      ::openat(directory_, SegmentFileName(number).c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) return FailErrno(errno, "cannot create cache segment " + SegmentFileName(number));
   auto segment = std::make_shared<Segment>(number, directory_, std::move(file));
   segment->sealed_ = false;

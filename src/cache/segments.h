@@ -56,14 +56,14 @@ class Segments {
 
   // `directory` (segments/) must outlive this and every Segment.
   Segments(int directory, Index& index, Space& space, uint64_t segment_bytes);
-  Status Open();   // reads one record a segment; tidies those with intents
-  void Close();    // no write may be in progress
+  Status Open();  // reads one record a segment; tidies those with intents
+  void Close();   // no write may be in progress
 
   // The room must have been reserved in Space.
   Result<Place> Allocate(uint64_t bytes);
   void MarkWritten(Segment& segment) { segment.unsynced_ = true; }
-  void Commit(Segment& segment, uint64_t bytes);          // after the index has the record
-  void Abandon(const Place& place, uint64_t bytes);       // of an allocated extent without a record
+  void Commit(Segment& segment, uint64_t bytes);     // after the index has the record
+  void Abandon(const Place& place, uint64_t bytes);  // of an allocated extent without a record
   // Of an extent whose record has been deleted together with writing the intent `sequence`.
   void Discard(uint32_t segment, uint64_t offset, uint64_t bytes);
   void EndIntent(uint32_t segment, uint64_t sequence);

@@ -10,7 +10,8 @@
 namespace leat::cache {
 namespace {
 
-constexpr size_t kBufferBytes = 256u << 10;  // small pieces are gathered into writes of at least this, or the whole object
+constexpr size_t kBufferBytes =
+    256u << 10;  // small pieces are gathered into writes of at least this, or the whole object
 
 class SmallWriter final : public Cache::Writer {
  public:
@@ -88,7 +89,8 @@ class SmallWriter final : public Cache::Writer {
         batch.Put(SegmentIntentKey(replaced->segment, intent), "");
       }
       batch.Put(ExtentKey(key_), Encode(record));
-      batch.Put(PlaceKey(record.segment, record.page), Encode(PlaceRecord{key_, static_cast<uint32_t>(bytes / kPageBytes)}));
+      batch.Put(PlaceKey(record.segment, record.page),
+                Encode(PlaceRecord{key_, static_cast<uint32_t>(bytes / kPageBytes)}));
       batch.Add(SegmentKey(record.segment), {static_cast<int64_t>(bytes)});
       batch.Add(DatasetKey(key_.dataset),
                 {static_cast<int64_t>(bytes) - static_cast<int64_t>(replaced_bytes), replaced ? 0 : 1});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Space: who holds how much of the capacity. Live bytes (committed), reserved bytes (writes in progress), and the tail
-// (preallocated to the open segment, given back when anybody else needs it). live + reserved + tail never grows past the capacity.
-// Threads: any; one mutex. Pure accounting: it does no I/O.
+// (preallocated to the open segment, given back when anybody else needs it). live + reserved + tail never grows past
+// the capacity. Threads: any; one mutex. Pure accounting: it does no I/O.
 #pragma once
 
 #include <chrono>

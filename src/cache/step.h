@@ -9,7 +9,8 @@ namespace leat::cache {
 inline std::atomic<void (*)(const char* name)> step_observer{nullptr};
 
 inline void Step(const char* name) {
-  if (auto* observer = step_observer.load(std::memory_order_relaxed); observer != nullptr) [[unlikely]] observer(name);
+  if (auto* observer = step_observer.load(std::memory_order_relaxed); observer != nullptr) [[unlikely]]
+    observer(name);
 }
 
 }  // namespace leat::cache

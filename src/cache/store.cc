@@ -205,7 +205,7 @@ uint64_t Store::ReleaseDataset(DatasetId dataset) {
   constexpr size_t kBatchObjects = 4096;  // bounds the memory of one round
   uint64_t bytes = 0;
   std::string from;
-  for (std::vector<ObjectKey> keys; ; keys.clear()) {
+  for (std::vector<ObjectKey> keys;; keys.clear()) {
     const Status listed = index->ForEach(ExtentPrefix(dataset), from, [&](std::string_view key, std::string_view) {
       if (const auto object = ObjectKeyIn(key)) keys.push_back(*object);
       return keys.size() < kBatchObjects;

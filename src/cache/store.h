@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Store: the parts of an open cache that reading, writing and releasing share. Internal to cache/.
-// Threads: any. Commit locks serialize commits and releases of one object (64 stripes); they are held while the index and
-// the object's file change, never by a read that finds its record. Lock order: commit lock, then any part's own mutex.
+// Threads: any. Commit locks serialize commits and releases of one object (64 stripes); they are held while the index
+// and the object's file change, never by a read that finds its record. Lock order: commit lock, then any part's own
+// mutex.
 #pragma once
 
 #include <array>

@@ -29,36 +29,38 @@ enum class FileType : uint8_t { kFile = 1, kDirectory = 2, kSymlink = 3 };
 struct Inode {
   InodeId id{};
   InodeId parent{};
-  std::string name;           // in its parent; empty for the root
+  std::string name;  // in its parent; empty for the root
   FileType type = FileType::kFile;
-  bool removed = false;       // no longer in the namespace; kept for readers that hold it
-  bool listed = false;        // directory: its entries are complete
-  std::string key;            // the object's true key (repository prefix included); of a directory the prefix ending in '/'
-  std::string etag;           // files and symlinks
+  bool removed = false;  // no longer in the namespace; kept for readers that hold it
+  bool listed = false;   // directory: its entries are complete
+  std::string key;       // the object's true key (repository prefix included); of a directory the prefix ending in '/'
+  std::string etag;      // files and symlinks
   uint64_t size_bytes = 0;
-  int64_t mtime_ns = 0;       // LastModified, or what POSIX metadata says
+  int64_t mtime_ns = 0;  // LastModified, or what POSIX metadata says
   std::string storage_class;
   // From POSIX metadata on the object (model/posix_metadata.h); absent: the mount's defaults.
   std::optional<uint32_t> mode;  // permission bits only, 0777 at most
   std::optional<uint32_t> uid, gid;
   std::optional<int64_t> atime_ns;
-  bool metadata_known = false;   // a HEAD or GET has told the user metadata
-  UserMetadata user_metadata;    // what is not POSIX metadata; shown as user.* xattrs
-  std::string symlink_target;    // type kSymlink
+  bool metadata_known = false;  // a HEAD or GET has told the user metadata
+  UserMetadata user_metadata;   // what is not POSIX metadata; shown as user.* xattrs
+  std::string symlink_target;   // type kSymlink
 };
 
 struct DirectoryEntry {
   Inode inode;  // its name, type and attributes; its id is also the READDIR cookie
 };
 
-// What a change to the catalog means for the kernel's caches. Called after the change is committed, without a lock held, on the
-// thread that applied it; must not wait for a kernel request to be answered.
+// What a change to the catalog means for the kernel's caches. Called after the change is committed, without a lock
+// held, on the thread that applied it; must not wait for a kernel request to be answered.
 class ChangeListener {
  public:
   virtual ~ChangeListener() = default;
-  virtual void OnEntryAdded(InodeId parent, const std::string& name) = 0;    // negative entries and directory contents go stale
-  virtual void OnEntryRemoved(InodeId parent, const std::string& name, InodeId inode) = 0;  // also before a replacement is added
-  virtual void OnAttributesChanged(InodeId inode) = 0;                       // same contents, other mode, times or owner
+  virtual void OnEntryAdded(InodeId parent,
+                            const std::string& name) = 0;  // negative entries and directory contents go stale
+  virtual void OnEntryRemoved(InodeId parent, const std::string& name,
+                              InodeId inode) = 0;       // also before a replacement is added
+  virtual void OnAttributesChanged(InodeId inode) = 0;  // same contents, other mode, times or owner
 };
 
 struct CatalogTotals {
@@ -71,12 +73,13 @@ struct CatalogTotals {
 class Catalog {
  public:
   struct Options {
-    std::string directory;        // made if missing
-    std::string key_prefix;       // the repository's prefix, empty or ending in '/'
+    std::string directory;   // made if missing
+    std::string key_prefix;  // the repository's prefix, empty or ending in '/'
     uint64_t block_cache_bytes = 32u << 20;
     uint64_t memtable_bytes = 16u << 20;
   };
-  // Opens or creates. kCorrupt / kNotSupported: the message says to remove the directory (a catalog can be imported again).
+  // Opens or creates. kCorrupt / kNotSupported: the message says to remove the directory (a catalog can be imported
+  // again).
   static Result<std::unique_ptr<Catalog>> Open(Options options);
   virtual ~Catalog() = default;
   virtual void SetListener(ChangeListener* listener) = 0;  // null: none; not owned
@@ -94,15 +97,17 @@ class Catalog {
   virtual CatalogTotals Totals() = 0;
 
   // --- changing, by import; keys as the bucket has them, each beginning with key_prefix
-  // Makes the objects' files, symlinks and directories exist with these versions: adds what is missing, replaces files whose ETag or
-  // size changed (new inode), leaves the rest untouched. `seen`, when given, gets every inode that the objects name.
+  // Makes the objects' files, symlinks and directories exist with these versions: adds what is missing, replaces files
+  // whose ETag or size changed (new inode), leaves the rest untouched. `seen`, when given, gets every inode that the
+  // objects name.
   class SeenSet {
    public:
     virtual ~SeenSet() = default;
     virtual void Insert(InodeId id) = 0;
     virtual bool Contains(InodeId id) const = 0;
   };
-  virtual Status Upsert(std::span<const ObjectInfo> objects, std::span<const std::string> common_prefixes, SeenSet* seen) = 0;
+  virtual Status Upsert(std::span<const ObjectInfo> objects, std::span<const std::string> common_prefixes,
+                        SeenSet* seen) = 0;
   // What a HEAD or GET told of the file `id`: applies POSIX metadata; a symlink object becomes a symlink (new inode).
   // `symlink_body`: the object's body, needed for a symlink only.
   virtual Status ApplyMetadata(InodeId id, const ObjectInfo& info, std::string_view symlink_body) = 0;
@@ -111,7 +116,8 @@ class Catalog {
   virtual Status Replace(InodeId id, const ObjectInfo& now) = 0;
   virtual Status MarkListed(InodeId directory) = 0;
   // After a listing of everything below `directory` that began at BeginSweep(): removes what `seen` lacks and was there
-  // before it began, directories left empty included; marks directories listed, and the import complete if it was the root's.
+  // before it began, directories left empty included; marks directories listed, and the import complete if it was the
+  // root's.
   virtual uint64_t BeginSweep() = 0;  // a mark: the next inode number
   virtual Status Sweep(InodeId directory, const SeenSet& seen, uint64_t mark, int64_t wall_time_ns) = 0;
   static std::unique_ptr<SeenSet> MakeSeenSet();

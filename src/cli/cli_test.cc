@@ -97,7 +97,8 @@ TEST_F(StateDirectoryTest, AnotherEndpointOrNameIsAnotherFileSystem) {
   ASSERT_TRUE(elsewhere);
   EXPECT_TRUE(elsewhere->is_new);
   EXPECT_NE(elsewhere->settings.name, first->settings.name);
-  const auto again = ResolveFileSystem({first->settings, elsewhere->settings}, S3("b", ""), "http://127.0.0.1:9000", "");
+  const auto again =
+      ResolveFileSystem({first->settings, elsewhere->settings}, S3("b", ""), "http://127.0.0.1:9000", "");
   ASSERT_TRUE(again);
   EXPECT_EQ(again->settings.id, elsewhere->settings.id);
   const auto named = ResolveFileSystem({first->settings}, S3("b", ""), "aws", "second");
@@ -185,18 +186,33 @@ TEST(StateTextTest, IsWhatLfsPrintsAndTheCoverage) {
 
 Json LargeStatus() {
   const uint64_t huge = uint64_t{1} << 62;
-  return {{"daemon", {{"pid", 4194303}, {"version", "0.1.0"}, {"state_directory", "/" + std::string(200, 's')},
-                      {"uptime_s", 100000000}, {"memory_bytes", huge}}},
+  return {{"daemon",
+           {{"pid", 4194303},
+            {"version", "0.1.0"},
+            {"state_directory", "/" + std::string(200, 's')},
+            {"uptime_s", 100000000},
+            {"memory_bytes", huge}}},
           {"capacity", {{"total_bytes", huge}, {"used_bytes", huge - 1}, {"free_bytes", 1}}},
           {"file_systems",
-           {{{"id", "fs-0123456789abcdef0"}, {"name", std::string(48, 'n')},
-             {"repository", "s3://bucket/" + std::string(500, 'p')}, {"mountpoint", "/mnt/\x1b[31m" + std::string(300, 'm')},
-             {"managed", true}, {"files", huge}, {"directories", huge}, {"bytes", huge},
+           {{{"id", "fs-0123456789abcdef0"},
+             {"name", std::string(48, 'n')},
+             {"repository", "s3://bucket/" + std::string(500, 'p')},
+             {"mountpoint", "/mnt/\x1b[31m" + std::string(300, 'm')},
+             {"managed", true},
+             {"files", huge},
+             {"directories", huge},
+             {"bytes", huge},
              {"import", {{"state", "running"}, {"objects", huge}}},
-             {"restored", {{"files", huge}, {"bytes", huge}}}, {"fetching", {{"files", huge}, {"bytes", huge}}},
-             {"queued", huge}, {"requests", {{"s3.get", huge}, {"s3.list", huge}}},
-             {"s3", {{"bytes_received", huge}, {"errors", huge}, {"retries", huge}, {"requests_per_s", 1e15},
-                     {"bytes_per_s", 1e15}}},
+             {"restored", {{"files", huge}, {"bytes", huge}}},
+             {"fetching", {{"files", huge}, {"bytes", huge}}},
+             {"queued", huge},
+             {"requests", {{"s3.get", huge}, {"s3.list", huge}}},
+             {"s3",
+              {{"bytes_received", huge},
+               {"errors", huge},
+               {"retries", huge},
+               {"requests_per_s", 1e15},
+               {"bytes_per_s", 1e15}}},
              {"reads", {{"count", huge}, {"bytes", huge}, {"hits", huge}, {"errors", huge}}}}}}};
 }
 

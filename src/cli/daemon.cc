@@ -37,8 +37,12 @@ Daemon::Use::~Use() {
 }
 
 Daemon::Daemon(DaemonOptions options)
-    : options_(std::move(options)), paths_(options_.state_directory), started_wall_ns_(posix::SystemClock().WallTimeNs()),
-      started_(std::chrono::steady_clock::now()), clock_(std::make_unique<posix::SystemClock>()), last_busy_(started_),
+    : options_(std::move(options)),
+      paths_(options_.state_directory),
+      started_wall_ns_(posix::SystemClock().WallTimeNs()),
+      started_(std::chrono::steady_clock::now()),
+      clock_(std::make_unique<posix::SystemClock>()),
+      last_busy_(started_),
       last_sync_(started_) {}
 
 Result<std::unique_ptr<Daemon>> Daemon::Start(DaemonOptions options) {
@@ -83,8 +87,9 @@ Status Daemon::Open() {
   for (const auto& known : known_) {
     daemon_settings_.next_dataset = std::max(daemon_settings_.next_dataset, Value(known.dataset) + 1);
   }
-  LEAT_ASSIGN_OR_RETURN(cache_, cache::Cache::Open({.directory = paths_.Cache(), .capacity_bytes = capacity_bytes_},
-                                                   [this](DatasetId wanted, uint64_t) { return ChooseEviction(wanted); }));
+  LEAT_ASSIGN_OR_RETURN(cache_,
+                        cache::Cache::Open({.directory = paths_.Cache(), .capacity_bytes = capacity_bytes_},
+                                           [this](DatasetId wanted, uint64_t) { return ChooseEviction(wanted); }));
   hydrator_ = hydrate::Hydrator::Create({}, *cache_, *clock_);
   LEAT_ASSIGN_OR_RETURN(server_, control::Server::Start({.socket_path = paths_.Socket()}, *this));
   LogInfo("leat " + std::string(kVersion) + " serves " + paths_.root + ", capacity " + FormatBytes(capacity_bytes_));
@@ -147,7 +152,8 @@ void Daemon::Tick() {
     }
   }
   for (auto& [entry, ended] : to_unmount) {
-    LogInfo(entry->mountpoint + (ended ? " was unmounted from outside" : " is unmounted: nobody has used it for a while"));
+    LogInfo(entry->mountpoint +
+            (ended ? " was unmounted from outside" : " is unmounted: nobody has used it for a while"));
     if (const auto status = Unmount(entry, false); !status) LogWarning(status.error().message);
   }
 }
@@ -174,9 +180,8 @@ void Daemon::UnmountAll() {
       std::unique_lock lock(mutex_);
       // A mount or unmount of another thread ends by itself, in bounded time.
       changed_.wait_for(lock, options_.probe_wait + std::chrono::seconds(5), [this] {
-        return std::all_of(entries_.begin(), entries_.end(), [](const auto& named) {
-          return named.second->state == MountedFileSystem::State::kMounted;
-        });
+        return std::all_of(entries_.begin(), entries_.end(),
+                           [](const auto& named) { return named.second->state == MountedFileSystem::State::kMounted; });
       });
       for (auto& named : entries_) {
         if (named.second->state == MountedFileSystem::State::kMounted) entry = named.second;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Daemon: the object graph behind one state directory: one cache and one hydrator, shared by every file system it mounts,
-// and the control socket by which the command line and the jobs reach it.
+// Daemon: the object graph behind one state directory: one cache and one hydrator, shared by every file system it
+// mounts, and the control socket by which the command line and the jobs reach it.
 //
-// Threads: Start, Run and the destructor on one thread (which must have SIGTERM, SIGINT and SIGHUP blocked before Start, so
-// that Run alone receives them); requests on the control server's threads. One mutex guards the table of file systems; it is
-// never held across I/O, a mount or a callback: an entry's state (mounting, mounted, unmounting) says who works on it.
+// Threads: Start, Run and the destructor on one thread (which must have SIGTERM, SIGINT and SIGHUP blocked before
+// Start, so that Run alone receives them); requests on the control server's threads. One mutex guards the table of file
+// systems; it is never held across I/O, a mount or a callback: an entry's state (mounting, mounted, unmounting) says
+// who works on it.
 //
 // The parts of the class: daemon.cc (start, run, stop), daemon_mount.cc (mount, unmount, leases, eviction),
 // daemon_verbs.cc (dispatch and the verbs on paths), daemon_status.cc (status).
@@ -39,12 +40,12 @@ namespace leat::cli {
 struct DaemonOptions {
   std::string state_directory;
   std::optional<uint64_t> capacity_bytes;
-  bool exit_when_empty = true;                             // false: runs until it is told to stop
-  std::chrono::milliseconds empty_grace{3'000};            // how long it stays after the last unmount
-  std::chrono::milliseconds first_mount_grace{15'000};     // how long it waits for the first request
-  std::chrono::seconds managed_idle{3600};                 // a managed mount without use or lease is unmounted
-  std::chrono::seconds probe_wait{40};                     // the first LIST of a mount
-  std::chrono::seconds active_for{300};                    // used this recently: not evicted for another's sake
+  bool exit_when_empty = true;                          // false: runs until it is told to stop
+  std::chrono::milliseconds empty_grace{3'000};         // how long it stays after the last unmount
+  std::chrono::milliseconds first_mount_grace{15'000};  // how long it waits for the first request
+  std::chrono::seconds managed_idle{3600};              // a managed mount without use or lease is unmounted
+  std::chrono::seconds probe_wait{40};                  // the first LIST of a mount
+  std::chrono::seconds active_for{300};                 // used this recently: not evicted for another's sake
 };
 
 // One entry of the daemon's table.
@@ -67,16 +68,15 @@ struct MountedFileSystem {
   std::atomic<bool> closing{false};  // whoever waits on its behalf should give up
   // Guarded by the daemon's mutex.
   State state = State::kMounting;
-  uint32_t users = 0;                     // requests that hold it
-  std::map<uint64_t, uint64_t> leases;    // connection -> owner's process id
-  std::deque<Sample> samples;             // one a second, for the rates
+  uint32_t users = 0;                   // requests that hold it
+  std::map<uint64_t, uint64_t> leases;  // connection -> owner's process id
+  std::deque<Sample> samples;           // one a second, for the rates
 };
 
 using Json = nlohmann::json;
 
 class Daemon final : public control::Handler {
  public:
-
   // kBusy: another daemon holds the state directory.
   static Result<std::unique_ptr<Daemon>> Start(DaemonOptions options);
   ~Daemon() override;
@@ -135,14 +135,14 @@ class Daemon final : public control::Handler {
   std::atomic<bool> stopping_{false};  // no more mounts
 
   std::mutex mutex_;
-  std::condition_variable changed_;               // an entry's state, or its users
-  std::map<std::string, Entry> entries_;          // by id; guarded by mutex_
-  std::vector<FileSystemSettings> known_;         // all that the state directory remembers; guarded by mutex_
-  DaemonSettings daemon_settings_;                // guarded by mutex_
-  env::MonotonicTime last_busy_;                  // Run's thread only
-  bool had_request_ = false;                      // a mount was asked for; guarded by mutex_
-  bool had_mount_ = false;                        // and one succeeded; guarded by mutex_
-  env::MonotonicTime last_sync_;                  // Run's thread only
+  std::condition_variable changed_;        // an entry's state, or its users
+  std::map<std::string, Entry> entries_;   // by id; guarded by mutex_
+  std::vector<FileSystemSettings> known_;  // all that the state directory remembers; guarded by mutex_
+  DaemonSettings daemon_settings_;         // guarded by mutex_
+  env::MonotonicTime last_busy_;           // Run's thread only
+  bool had_request_ = false;               // a mount was asked for; guarded by mutex_
+  bool had_mount_ = false;                 // and one succeeded; guarded by mutex_
+  env::MonotonicTime last_sync_;           // Run's thread only
   // Destroyed in this order: server first (it joins the requests), then what the file systems stand on.
   std::unique_ptr<cache::Cache> cache_;
   std::unique_ptr<hydrate::Hydrator> hydrator_;

@@ -23,7 +23,7 @@ extern char** environ;
 namespace leat::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kHelloWait{5'000};    // a daemon that does not answer in this time hangs
+constexpr std::chrono::milliseconds kHelloWait{5'000};      // a daemon that does not answer in this time hangs
 constexpr std::chrono::milliseconds kStartingWait{10'000};  // for a lock that is held by one that starts or ends
 
 std::string HomeDirectory() {
@@ -44,9 +44,9 @@ bool LockIsFree(const StatePaths& paths) {
 
 Error Hangs(const StatePaths& paths) {
   const std::string pid(Trim(ReadFile(paths.Lock(), 64).value_or("")));
-  return {ErrorCode::kTimedOut, "the daemon of " + paths.root + " (process " + (pid.empty() ? "unknown" : pid) +
-                                    ") does not answer; see " + paths.DaemonLog() +
-                                    (pid.empty() ? "" : ", then end it with: kill " + pid + " (or kill -9 " + pid + ")")};
+  return {ErrorCode::kTimedOut,
+          "the daemon of " + paths.root + " (process " + (pid.empty() ? "unknown" : pid) + ") does not answer; see " +
+              paths.DaemonLog() + (pid.empty() ? "" : ", then end it with: kill " + pid + " (or kill -9 " + pid + ")")};
 }
 
 // A connection to a daemon that has answered "hello".
@@ -91,7 +91,7 @@ std::string DefaultStateDirectory() {
 }
 
 Json CallerEnvironment() {
-  constexpr std::string_view kNames[] = {"HOME",       "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HTTP_PROXY",
+  constexpr std::string_view kNames[] = {"HOME",        "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HTTP_PROXY",
                                          "HTTPS_PROXY", "NO_PROXY",      "http_proxy",   "https_proxy",    "no_proxy"};
   Json variables = Json::object();
   for (char** variable = environ; *variable; ++variable) {
@@ -129,10 +129,8 @@ Result<Json> CallDaemon(const std::string& state_directory, const Json& request,
 }
 
 Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request) {
-  Json message = {{"verb", "mount"},
-                  {"managed", true},
-                  {"repository", request.repository},
-                  {"environment", CallerEnvironment()}};
+  Json message = {
+      {"verb", "mount"}, {"managed", true}, {"repository", request.repository}, {"environment", CallerEnvironment()}};
   if (!request.endpoint_url.empty()) message["endpoint_url"] = request.endpoint_url;
   if (!request.region.empty()) message["region"] = request.region;
   if (!request.profile.empty()) message["profile"] = request.profile;
@@ -155,7 +153,8 @@ Lease::~Lease() = default;
 Result<std::unique_ptr<Lease>> Lease::Take(const std::string& state_directory, const std::string& file_system,
                                            int owner_pid) {
   LEAT_ASSIGN_OR_RETURN(auto client, Reach(state_directory, StartPolicy::kMustRun, std::nullopt));
-  const Json request = {{"verb", "lease"}, {"file_system", file_system}, {"owner_pid", owner_pid ? owner_pid : getpid()}};
+  const Json request = {
+      {"verb", "lease"}, {"file_system", file_system}, {"owner_pid", owner_pid ? owner_pid : getpid()}};
   LEAT_ASSIGN_OR_RETURN(const Json ignored, client->Call(request, kSilenceMax));
   auto connection = std::make_unique<Connection>();
   connection->client = std::move(client);

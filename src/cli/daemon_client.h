@@ -2,9 +2,11 @@
 // How the verbs of the command line talk to the daemon of a state directory: find it, start it, call it.
 //
 // Threads: any; every call opens a connection of its own. Nothing here waits for ever: a daemon that says nothing for
-// kSilenceMax is given up on with kTimedOut (long requests send progress every second). Errors are one line, ready to show.
+// kSilenceMax is given up on with kTimedOut (long requests send progress every second). Errors are one line, ready to
+// show.
 //
-//   LEAT_ASSIGN_OR_RETURN(Json result, CallDaemon(DefaultStateDirectory(), {{"verb", "status"}}, StartPolicy::kMustRun));
+//   LEAT_ASSIGN_OR_RETURN(Json result, CallDaemon(DefaultStateDirectory(), {{"verb", "status"}},
+//   StartPolicy::kMustRun));
 #pragma once
 
 #include <chrono>
@@ -33,27 +35,27 @@ enum class StartPolicy {
   kStartIfAbsent,  // starts one, detached; request["capacity_bytes"], if there, is its cache's capacity
 };
 
-// Sends one request ({"verb": ..., ...}), passes each progress object on, returns the result object. A failure keeps the
-// daemon's own code and message.
+// Sends one request ({"verb": ..., ...}), passes each progress object on, returns the result object. A failure keeps
+// the daemon's own code and message.
 Result<Json> CallDaemon(const std::string& state_directory, const Json& request, StartPolicy start,
                         const std::function<void(const Json& progress)>& on_progress = {});
 
 // A repository as a job uses it: mounted by the daemon at a place of its own, or wherever it is mounted already.
 // The daemon unmounts it after an hour without use; a Lease keeps it.
 struct ManagedMountRequest {
-  std::string repository;              // "s3://bucket/prefix/" or "file:///path"
+  std::string repository;                     // "s3://bucket/prefix/" or "file:///path"
   std::string endpoint_url, region, profile;  // empty: from the environment
   bool no_sign_request = false;
 };
 struct ManagedMount {
   std::string file_system;  // "fs-..."
   std::string name;
-  std::string mountpoint;   // absolute
+  std::string mountpoint;  // absolute
 };
 Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request);
 
-// Keeps a file system mounted and its cached data from being evicted for as long as this object lives (a connection to the
-// daemon stays open: the lease ends with the process, however it ends).
+// Keeps a file system mounted and its cached data from being evicted for as long as this object lives (a connection to
+// the daemon stays open: the lease ends with the process, however it ends).
 class Lease {
  public:
   // `file_system`: an id or a name. `owner_pid`: shown in the daemon's log; 0: the caller.

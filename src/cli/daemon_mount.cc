@@ -77,7 +77,8 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
     // Another request is mounting or unmounting it; both end in bounded time.
     changed_.wait_for(lock, std::chrono::seconds(1));
     lock.unlock();
-    if (!connection.SendProgress({{"waiting_for", resolved.settings.id}})) return Fail(ErrorCode::kCancelled, "the caller left");
+    if (!connection.SendProgress({{"waiting_for", resolved.settings.id}}))
+      return Fail(ErrorCode::kCancelled, "the caller left");
     lock.lock();
   }
   for (const auto& [id, other] : entries_) {
@@ -130,9 +131,11 @@ Status Daemon::PrepareMountpoint(const std::string& mountpoint, bool managed, Js
     case fuse::MountpointState::kNotADirectory:
       return Fail(ErrorCode::kNotADirectory, mountpoint + " is not a directory");
     case fuse::MountpointState::kNotPermitted:
-      return Fail(ErrorCode::kDenied, "mounting on " + mountpoint + " is not permitted; use a directory that you may write");
+      return Fail(ErrorCode::kDenied,
+                  "mounting on " + mountpoint + " is not permitted; use a directory that you may write");
     case fuse::MountpointState::kBusyMounted:
-      return Fail(ErrorCode::kBusy, "something else is mounted on " + mountpoint + "; unmount it or use another directory");
+      return Fail(ErrorCode::kBusy,
+                  "something else is mounted on " + mountpoint + "; unmount it or use another directory");
     case fuse::MountpointState::kLeatMounted: {
       std::string what = "a Leat file system";
       if (const auto registered = FindRegisteredMount(mountpoint)) {
@@ -179,8 +182,7 @@ Status Daemon::Probe(const Entry& entry, const RepositoryUrl& repository, contro
   }
 }
 
-Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& request,
-                                        control::Connection& connection) {
+Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& request, control::Connection& connection) {
   Json notes = Json::array();
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(entry->repository));
   LEAT_RETURN_IF_ERROR(PrepareMountpoint(entry->mountpoint, entry->managed, notes));
@@ -207,7 +209,8 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
   options.file_mode = static_cast<uint32_t>(file_mode);
   options.directory_mode = static_cast<uint32_t>(directory_mode);
 
-  // Remembered before anything is cached under its dataset number, so that no other file system is ever given that number.
+  // Remembered before anything is cached under its dataset number, so that no other file system is ever given that
+  // number.
   if (is_new) {
     DaemonSettings settings;
     {
@@ -218,9 +221,8 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
     LEAT_RETURN_IF_ERROR(SaveDaemonSettings(paths_, settings));
   }
   LEAT_RETURN_IF_ERROR(CreateDirectories(options.catalog_directory, 0700));
-  LEAT_ASSIGN_OR_RETURN(entry->file_system,
-                        fs::FileSystem::Open(std::move(options),
-                                             {entry->opened.store, cache_.get(), hydrator_.get(), clock_.get()}));
+  LEAT_ASSIGN_OR_RETURN(entry->file_system, fs::FileSystem::Open(std::move(options), {entry->opened.store, cache_.get(),
+                                                                                      hydrator_.get(), clock_.get()}));
   if (stopping_) return Fail(ErrorCode::kCancelled, "the daemon is stopping");
   LEAT_ASSIGN_OR_RETURN(entry->mount, fuse::Mount::Start({.mountpoint = entry->mountpoint,
                                                           .source = "leat#" + entry->settings.name,
@@ -233,7 +235,8 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
   }
   entry->file_system->StartImport();
   LogInfo("mounted " + entry->repository + " at " + entry->mountpoint + " as " + entry->settings.id);
-  if (const auto wanted = UnsignedMember(request, "capacity_bytes", 0); wanted && *wanted && *wanted != capacity_bytes_) {
+  if (const auto wanted = UnsignedMember(request, "capacity_bytes", 0);
+      wanted && *wanted && *wanted != capacity_bytes_) {
     notes.push_back("the running daemon keeps its capacity of " + FormatBytes(capacity_bytes_) +
                     "; --capacity counts when the next daemon starts (after the last unmount)");
   }
@@ -259,7 +262,8 @@ Result<Json> Daemon::HandleUnmount(const Json& request) {
 Status Daemon::Unmount(const Entry& entry, bool force) {
   {
     std::unique_lock lock(mutex_);
-    if (entry->state != State::kMounted) return Fail(ErrorCode::kBusy, entry->mountpoint + " is being unmounted already");
+    if (entry->state != State::kMounted)
+      return Fail(ErrorCode::kBusy, entry->mountpoint + " is being unmounted already");
     entry->state = State::kUnmounting;
   }
   if (!entry->ended) {
@@ -319,8 +323,8 @@ void Daemon::OnConnectionClosed(uint64_t connection_id) {
   for (auto& [id, entry] : entries_) entry->leases.erase(connection_id);
 }
 
-// Whole data sets, least recently used first: those not mounted, then mounted ones that nobody has used for a while. What
-// a job holds a lease on, or what is being read, stays: the newcomer then reads through.
+// Whole data sets, least recently used first: those not mounted, then mounted ones that nobody has used for a while.
+// What a job holds a lease on, or what is being read, stays: the newcomer then reads through.
 std::vector<DatasetId> Daemon::ChooseEviction(DatasetId wanted) {
   const auto now = clock_->Now();
   const int64_t wall = clock_->WallTimeNs();
@@ -338,11 +342,13 @@ std::vector<DatasetId> Daemon::ChooseEviction(DatasetId wanted) {
       if (entry.state != State::kMounted || !entry.leases.empty()) continue;
       const auto idle = now - entry.file_system->LastUse();
       if (idle < options_.active_for) continue;
-      candidates.push_back({{true, wall - std::chrono::duration_cast<std::chrono::nanoseconds>(idle).count()}, known.dataset});
+      candidates.push_back(
+          {{true, wall - std::chrono::duration_cast<std::chrono::nanoseconds>(idle).count()}, known.dataset});
     }
   }
-  std::sort(candidates.begin(), candidates.end(),
-            [](const auto& a, const auto& b) { return std::pair(a.first, Value(a.second)) < std::pair(b.first, Value(b.second)); });
+  std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first, Value(a.second)) < std::pair(b.first, Value(b.second));
+  });
   std::vector<DatasetId> order;
   for (const auto& candidate : candidates) order.push_back(candidate.second);
   return order;

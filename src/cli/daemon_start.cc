@@ -26,15 +26,17 @@ namespace {
 constexpr std::chrono::seconds kStartWait{20};
 constexpr int kReadyDescriptor = 3;
 
-// What the daemon inherits of the caller's environment. Credentials, proxies and the like travel with each mount request
-// instead, so that they are never in /proc/PID/environ of a process that outlives the command.
-constexpr std::string_view kInheritedNames[] = {"PATH", "HOME", "XDG_RUNTIME_DIR", "LANG", "LC_ALL", "TZ", "TMPDIR",
-                                                "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"};
+// What the daemon inherits of the caller's environment. Credentials, proxies and the like travel with each mount
+// request instead, so that they are never in /proc/PID/environ of a process that outlives the command.
+constexpr std::string_view kInheritedNames[] = {"PATH",         "HOME",         "XDG_RUNTIME_DIR", "LANG",
+                                                "LC_ALL",       "TZ",           "TMPDIR",          "LD_LIBRARY_PATH",
+                                                "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"};
 
 std::vector<std::string> InheritedEnvironment() {
   std::vector<std::string> environment;
   for (const std::string_view name : kInheritedNames) {
-    if (const char* value = std::getenv(std::string(name).c_str())) environment.push_back(std::string(name) + "=" + value);
+    if (const char* value = std::getenv(std::string(name).c_str()))
+      environment.push_back(std::string(name) + "=" + value);
   }
   return environment;
 }
@@ -74,7 +76,8 @@ std::string ReadReport(int fd, bool& timed_out) {
   std::string report;
   char buffer[4096];
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{fd, POLLIN, 0};
     const int ready = poll(&entry, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
     if (ready < 0 && errno == EINTR) continue;
@@ -98,8 +101,8 @@ Status StartDaemonProcess(const std::string& state_directory, std::optional<uint
   FileDescriptor report(pipe_ends[0]);
   FileDescriptor ready(pipe_ends[1]);
 
-  std::vector<std::string> arguments = {"leat", "daemon", "--state-dir", state_directory, "--ready-fd",
-                                        std::to_string(kReadyDescriptor)};
+  std::vector<std::string> arguments = {"leat",          "daemon",     "--state-dir",
+                                        state_directory, "--ready-fd", std::to_string(kReadyDescriptor)};
   if (capacity_bytes) {
     arguments.push_back("--capacity");
     arguments.push_back(std::to_string(*capacity_bytes));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starting the daemon of a state directory as a process of its own, detached from the caller's terminal and environment.
+// Starting the daemon of a state directory as a process of its own, detached from the caller's terminal and
+// environment.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ Status StartDaemonProcess(const std::string& state_directory, std::optional<uint
 
 // The daemon's side: blocks the signals that Daemon::Run waits for. Before any thread is started.
 void BlockDaemonSignals();
-// The whole life of a daemon process; tells `ready_fd` (if not negative) once whether it serves. Returns the exit status.
+// The whole life of a daemon process; tells `ready_fd` (if not negative) once whether it serves. Returns the exit
+// status.
 int RunDaemonProcess(const std::string& state_directory, std::optional<uint64_t> capacity_bytes, int ready_fd);
 
 }  // namespace leat::cli

@@ -88,7 +88,8 @@ Json Daemon::StatusOf(MountedFileSystem& entry) {
   status["bytes"] = statistics.totals.bytes;
   status["import"] = {{"state", import_state}, {"objects", statistics.import_objects}, {"imported_at", imported_at}};
   status["restored"] = {{"files", statistics.restored.objects}, {"bytes", statistics.restored.bytes}};
-  status["fetching"] = {{"files", statistics.hydration.fetching_objects}, {"bytes", statistics.hydration.fetching_bytes}};
+  status["fetching"] = {{"files", statistics.hydration.fetching_objects},
+                        {"bytes", statistics.hydration.fetching_bytes}};
   status["queued"] = statistics.hydration.background_queued;
   status["read_through_bytes"] = statistics.hydration.read_through_bytes;
   status["requests"] = requests;

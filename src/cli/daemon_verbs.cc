@@ -29,15 +29,16 @@ Result<std::vector<std::string>> PathsMember(const nlohmann::json& request) {
   return paths;
 }
 
-// Waits for the answer, telling the client every second how far it is. Gives up when the client leaves or the file system
-// closes; the callback then finds nobody waiting.
+// Waits for the answer, telling the client every second how far it is. Gives up when the client leaves or the file
+// system closes; the callback then finds nobody waiting.
 template <class T>
 Result<T> WaitTelling(Pending<T>& pending, control::Connection& connection, const MountedFileSystem& entry,
                       const std::function<nlohmann::json()>& progress) {
   for (;;) {
     if (auto result = pending.WaitFor(kProgressEvery)) return *result;
     if (entry.closing) return Fail(ErrorCode::kCancelled, entry.mountpoint + " is being unmounted");
-    if (!connection.SendProgress(progress()) || connection.PeerGone()) return Fail(ErrorCode::kCancelled, "the caller left");
+    if (!connection.SendProgress(progress()) || connection.PeerGone())
+      return Fail(ErrorCode::kCancelled, "the caller left");
   }
 }
 
@@ -78,7 +79,8 @@ Result<Daemon::Entry> Daemon::Find(const Json& request) {
     if (entry->state != MountedFileSystem::State::kMounted) continue;
     if (!named.empty() ? id == named || entry->settings.name == named : entry->mountpoint == mountpoint) return entry;
   }
-  return Fail(ErrorCode::kNotFound, "no file system is mounted " + (named.empty() ? "at " + mountpoint : "as " + named) +
+  return Fail(ErrorCode::kNotFound, "no file system is mounted " +
+                                        (named.empty() ? "at " + mountpoint : "as " + named) +
                                         " (leat status lists them)");
 }
 
@@ -139,9 +141,12 @@ Result<Json> Daemon::HandleState(const Json& request, control::Connection& conne
   fs::State(*use->file_system, path, Pending<fs::HsmState>::CallbackOf(pending));
   LEAT_ASSIGN_OR_RETURN(const fs::HsmState state,
                         WaitTelling<fs::HsmState>(*pending, connection, *use, [] { return Json::object(); }));
-  return Json{{"exists", state.exists},     {"archived", state.archived},
-              {"released", state.released}, {"lost", state.lost},
-              {"dirty", state.dirty},       {"directory", state.is_directory},
+  return Json{{"exists", state.exists},
+              {"archived", state.archived},
+              {"released", state.released},
+              {"lost", state.lost},
+              {"dirty", state.dirty},
+              {"directory", state.is_directory},
               {"restored_percent", state.restored_percent}};
 }
 

@@ -11,10 +11,10 @@ namespace {
 
 Status ImportOne(const std::string& path, const std::string& state_directory, bool posix) {
   LEAT_ASSIGN_OR_RETURN(const ServedPath served, FindServed(path, state_directory));
-  auto result = CallDaemon(
-      served.state_directory,
-      {{"verb", "import"}, {"mountpoint", served.mountpoint}, {"path", served.relative}, {"posix", posix}},
-      StartPolicy::kMustRun);
+  auto result =
+      CallDaemon(served.state_directory,
+                 {{"verb", "import"}, {"mountpoint", served.mountpoint}, {"path", served.relative}, {"posix", posix}},
+                 StartPolicy::kMustRun);
   if (!result) return Fail(result.error().code, path + ": " + result.error().message);
   std::printf("%s: imported; the file system has %s files in %s directories\n", path.c_str(),
               FormatCount(result->value("files", uint64_t{0})).c_str(),
@@ -35,7 +35,8 @@ void AddImportCommand(CLI::App& app, int& exit_code) {
   verb->footer("Examples:\n  leat import /mnt/data\n  leat import /mnt/data/train --posix");
   verb->add_option("PATH", arguments->paths, "Directories")->required();
   verb->add_flag("--posix", arguments->posix, "Ask for each file's mode, owner and times too (a HEAD each)");
-  verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory (found by itself as a rule)");
+  verb->add_option("--state-dir", arguments->state_directory,
+                   "The daemon's state directory (found by itself as a rule)");
   verb->callback([arguments, &exit_code] {
     for (const std::string& path : arguments->paths) {
       const auto status = ImportOne(path, arguments->state_directory, arguments->posix);

@@ -29,8 +29,9 @@ void CountStopSignal(int) {
 
 // The one file system that a status request names.
 Result<Json> StatusOfFileSystem(const std::string& state_directory, const std::string& file_system) {
-  LEAT_ASSIGN_OR_RETURN(const Json status, CallDaemon(state_directory, {{"verb", "status"}, {"file_system", file_system}},
-                                                      StartPolicy::kMustRun));
+  LEAT_ASSIGN_OR_RETURN(
+      const Json status,
+      CallDaemon(state_directory, {{"verb", "status"}, {"file_system", file_system}}, StartPolicy::kMustRun));
   const auto list = status.find("file_systems");
   if (list == status.end() || !list->is_array() || list->empty()) {
     return Fail(ErrorCode::kNotFound, "no file system is mounted as " + file_system + " (leat status lists them)");
@@ -54,8 +55,9 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_
   } else {
     auto status = StatusOfFileSystem(state_directory_, file_system_id);
     if (!status) {
-      return Fail(status.error().code, "file system " + file_system_id + ": " + status.error().message +
-                                           "; mount it first, or give the repository (s3://bucket/prefix) as FileSystemId");
+      return Fail(status.error().code,
+                  "file system " + file_system_id + ": " + status.error().message +
+                      "; mount it first, or give the repository (s3://bucket/prefix) as FileSystemId");
     }
     known = {status->value("id", ""), status->value("name", ""), status->value("mountpoint", ""), nullptr};
   }
@@ -64,7 +66,8 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_
   return known_.emplace(file_system_id, std::move(known)).first->second;
 }
 
-Result<std::string> DaemonFileSystems::DirectoryOf(const std::string& file_system_id, const std::string& directory_path) {
+Result<std::string> DaemonFileSystems::DirectoryOf(const std::string& file_system_id,
+                                                   const std::string& directory_path) {
   LEAT_ASSIGN_OR_RETURN(const Known known, Use(file_system_id));
   std::string path = directory_path;
   while (!path.empty() && path.back() == '/') path.pop_back();
@@ -123,8 +126,8 @@ Result<nlohmann::json> ReadRequest(const std::string& path) {
 }
 
 void ShowProblems(const std::string& verb, const std::string& path, const std::vector<RequestProblem>& problems) {
-  std::fprintf(stderr, "leat %s: %s has %zu problem%s:\n", verb.c_str(), EscapeForDisplay(path).c_str(), problems.size(),
-               problems.size() == 1 ? "" : "s");
+  std::fprintf(stderr, "leat %s: %s has %zu problem%s:\n", verb.c_str(), EscapeForDisplay(path).c_str(),
+               problems.size(), problems.size() == 1 ? "" : "s");
   for (const auto& problem : problems) std::fprintf(stderr, "  %s\n", EscapeForDisplay(problem.ToString()).c_str());
 }
 

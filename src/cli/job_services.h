@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What jobs/ and tuner/ need of the world, made from the daemon and the repositories' stores; and what the verbs train, tune
-// and jobs share. DaemonFileSystems and JobRepositories: any thread.
+// What jobs/ and tuner/ need of the world, made from the daemon and the repositories' stores; and what the verbs train,
+// tune and jobs share. DaemonFileSystems and JobRepositories: any thread.
 #pragma once
 
 #include <map>
@@ -18,7 +18,8 @@
 
 namespace leat::cli {
 
-// Mounts repositories through the daemon of a state directory, and holds a lease on every file system that was asked for.
+// Mounts repositories through the daemon of a state directory, and holds a lease on every file system that was asked
+// for.
 class DaemonFileSystems final : public jobs::FileSystemResolver {
  public:
   explicit DaemonFileSystems(std::string state_directory) : state_directory_(std::move(state_directory)) {}

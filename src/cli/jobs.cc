@@ -45,9 +45,9 @@ Status List(JobStore& store, const Arguments& arguments) {
     LEAT_ASSIGN_OR_RETURN(const tuner::Study study, tuner::LoadStudy(store, name));
     Json description = tuner::DescribeTuningJob(name, study);
     Json summary = Json::object();
-    for (const char* member : {"HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus",
-                               "CreationTime", "HyperParameterTuningEndTime", "LastModifiedTime",
-                               "TrainingJobStatusCounters", "ObjectiveStatusCounters"}) {
+    for (const char* member :
+         {"HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus", "CreationTime",
+          "HyperParameterTuningEndTime", "LastModifiedTime", "TrainingJobStatusCounters", "ObjectiveStatusCounters"}) {
       if (description.contains(member)) summary[member] = description[member];
     }
     tuning_list.push_back(std::move(summary));
@@ -61,11 +61,14 @@ Status List(JobStore& store, const Arguments& arguments) {
     return {};
   }
   if (tuning.empty() && training.empty()) std::printf("no job has run from %s\n", StateDirectory(arguments).c_str());
-  const auto time = [](const Json& summary) { return FormatTimeUtc(static_cast<int64_t>(summary.value("CreationTime", 0.0)) * 1000000000); };
+  const auto time = [](const Json& summary) {
+    return FormatTimeUtc(static_cast<int64_t>(summary.value("CreationTime", 0.0)) * 1000000000);
+  };
   for (const auto& summary : tuning_list) {
     const Json counters = summary["TrainingJobStatusCounters"];
     std::printf("%-44s  %-10s  %s  tuning, %d completed\n", summary.value("HyperParameterTuningJobName", "").c_str(),
-                summary.value("HyperParameterTuningJobStatus", "").c_str(), time(summary).c_str(), counters.value("Completed", 0));
+                summary.value("HyperParameterTuningJobStatus", "").c_str(), time(summary).c_str(),
+                counters.value("Completed", 0));
   }
   for (const auto& summary : training_list) {
     std::printf("%-44s  %-10s  %s  %s\n", summary.value("TrainingJobName", "").c_str(),
@@ -79,10 +82,12 @@ void ShowTrainingJob(const std::string& name, const jobs::JobState& state, const
   std::printf("%s: %s (%s)\n", name.c_str(), state.status.c_str(), state.secondary.c_str());
   if (!state.failure_reason.empty()) std::printf("  failure   %s\n", EscapeForDisplay(state.failure_reason).c_str());
   for (const auto& transition : state.transitions) {
-    std::printf("  %s  %-12s  %s\n", FormatTimeUtc(transition.start_ns).c_str(), transition.status.c_str(), transition.message.c_str());
+    std::printf("  %s  %-12s  %s\n", FormatTimeUtc(transition.start_ns).c_str(), transition.status.c_str(),
+                transition.message.c_str());
   }
   for (const auto& metric : description.value("FinalMetricDataList", Json::array())) {
-    std::printf("  metric    %s = %s\n", EscapeForDisplay(metric.value("MetricName", "")).c_str(), metric["Value"].dump().c_str());
+    std::printf("  metric    %s = %s\n", EscapeForDisplay(metric.value("MetricName", "")).c_str(),
+                metric["Value"].dump().c_str());
   }
   if (const auto text = jobs::AccountingText(state); !text.empty()) std::printf("  data      %s\n", text.c_str());
   if (!state.model_artifacts.empty()) std::printf("  model     %s\n", EscapeForDisplay(state.model_artifacts).c_str());
@@ -124,7 +129,8 @@ Status Stop(JobStore& store, const Arguments& arguments) {
   const jobs::JobState state = jobs::Fold(*events);
   if (state.IsTerminal()) {
     return Fail(ErrorCode::kBusy, std::string("The request was rejected because the ") +
-                                      (kind == JobKind::kTraining ? "training" : "tuning") + " job is in status " + state.status + ".");
+                                      (kind == JobKind::kTraining ? "training" : "tuning") + " job is in status " +
+                                      state.status + ".");
   }
   return store.Append(kind, arguments.name, {"stop_requested", jobs::WallTimeNs(), Json::object()});
 }
@@ -174,7 +180,8 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
   const auto [list, list_arguments] = add("list", "All jobs, in order of submission", false, List);
   list->add_flag("--json", list_arguments->json, "as ListTrainingJobs answers");
   const auto [describe, describe_arguments] = add("describe", "One job: states, metrics, data read", true, Describe);
-  describe->add_flag("--json", describe_arguments->json, "as DescribeTrainingJob or DescribeHyperParameterTuningJob answers");
+  describe->add_flag("--json", describe_arguments->json,
+                     "as DescribeTrainingJob or DescribeHyperParameterTuningJob answers");
   add("stop", "Stop a running job in good order", true, Stop);
   const auto [logs, logs_arguments] = add("logs", "What the job's script has printed", true, Logs);
   logs->add_flag("-f,--follow", logs_arguments->follow, "go on until the job ends");

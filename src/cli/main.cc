@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// leat: a POSIX file system over S3 with a persistent cache, training jobs, and a tuner. Each verb is a file of this folder.
+// leat: a POSIX file system over S3 with a persistent cache, training jobs, and a tuner. Each verb is a file of this
+// folder.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -36,7 +37,8 @@ int main(int argc, char** argv) {
   // Otherwise the parser would only say that a subcommand is required.
   if (argc > 1 && argv[1][0] != '-' &&
       app.get_subcommands([&](const CLI::App* verb) { return verb->check_name(argv[1]); }).empty()) {
-    std::fprintf(stderr, "leat: there is no verb '%s' (leat --help lists them)\n", leat::EscapeForDisplay(argv[1]).c_str());
+    std::fprintf(stderr, "leat: there is no verb '%s' (leat --help lists them)\n",
+                 leat::EscapeForDisplay(argv[1]).c_str());
     return 2;
   }
   try {

@@ -131,7 +131,8 @@ void AddMountCommand(CLI::App& app, int& exit_code) {
   verb->add_option("REPOSITORY", arguments->repository, "s3://BUCKET[/PREFIX] or file:///PATH")->required();
   verb->add_option("MOUNTPOINT", arguments->mountpoint, "An existing directory")->required();
   verb->add_option("--name", arguments->name, "The file system's name (default: from bucket and prefix)");
-  verb->add_option("--state-dir", arguments->state_directory, "Cache and settings (default: " + DefaultStateDirectory() + ")");
+  verb->add_option("--state-dir", arguments->state_directory,
+                   "Cache and settings (default: " + DefaultStateDirectory() + ")");
   verb->add_option("--capacity", arguments->capacity, "Cache size, such as 200G (default: half of what is free)");
   verb->add_option("--endpoint-url", arguments->endpoint_url, "An S3 endpoint other than Amazon's");
   verb->add_option("--region", arguments->region, "The bucket's region");

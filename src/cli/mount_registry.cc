@@ -48,7 +48,8 @@ std::optional<RegisteredMount> ReadEntry(const std::string& path) {
   if (!text) return std::nullopt;
   const Json object = Json::parse(*text, nullptr, false);
   const auto member = [&](const char* name) {
-    return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+    return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>()
+                                                                                   : "";
   };
   RegisteredMount mount{member("mountpoint"), member("file_system"), member("state_directory")};
   if (mount.mountpoint.empty() || mount.state_directory.empty()) return std::nullopt;
@@ -80,8 +81,9 @@ std::string UnescapeOctal(std::string_view text) {
 std::optional<LocatedPath> Enclosing(const std::vector<std::string>& mountpoints, const std::string& path) {
   std::optional<LocatedPath> best;
   for (const std::string& mountpoint : mountpoints) {
-    const bool inside = path == mountpoint || (path.size() > mountpoint.size() && path.compare(0, mountpoint.size(), mountpoint) == 0 &&
-                                               path[mountpoint.size()] == '/');
+    const bool inside =
+        path == mountpoint || (path.size() > mountpoint.size() && path.compare(0, mountpoint.size(), mountpoint) == 0 &&
+                               path[mountpoint.size()] == '/');
     if (!inside || (best && best->mountpoint.size() > mountpoint.size())) continue;
     best = LocatedPath{mountpoint, path == mountpoint ? "" : path.substr(mountpoint.size() + 1)};
   }
@@ -94,9 +96,8 @@ Status RegisterMount(const RegisteredMount& mount) {
   const std::string directory = OwnDirectory();
   LEAT_RETURN_IF_ERROR(CreateDirectories(directory, 0755));
   if (!Trusted(directory)) return Fail(ErrorCode::kDenied, directory + " belongs to another user");
-  const Json object = {{"mountpoint", mount.mountpoint},
-                       {"file_system", mount.file_system},
-                       {"state_directory", mount.state_directory}};
+  const Json object = {
+      {"mountpoint", mount.mountpoint}, {"file_system", mount.file_system}, {"state_directory", mount.state_directory}};
   return WriteFileAtomically(EntryPath(directory, mount.mountpoint),
                              object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", 0644, false);
 }

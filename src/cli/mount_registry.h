@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which state directory serves which mountpoint, so that verbs which name a path need no --state-dir: one small file a mount
-// in a run-time directory ($XDG_RUNTIME_DIR/leat, for root /run/leat, else /tmp/leat-UID), written by the daemon.
-// Entries of daemons that died stay until the mountpoint is used again; whoever reads one asks the daemon before believing it.
+// Which state directory serves which mountpoint, so that verbs which name a path need no --state-dir: one small file a
+// mount in a run-time directory ($XDG_RUNTIME_DIR/leat, for root /run/leat, else /tmp/leat-UID), written by the daemon.
+// Entries of daemons that died stay until the mountpoint is used again; whoever reads one asks the daemon before
+// believing it.
 #pragma once
 
 #include <optional>
@@ -24,8 +25,8 @@ void UnregisterMount(const std::string& mountpoint);
 std::optional<RegisteredMount> FindRegisteredMount(const std::string& mountpoint);
 std::vector<RegisteredMount> RegisteredMounts();
 
-// A Leat mount that a path lies on, told from /proc/self/mountinfo and the path's text alone (nothing that a dead mount could
-// hold up is touched, unless no Leat mount contains the text and symlinks must be followed).
+// A Leat mount that a path lies on, told from /proc/self/mountinfo and the path's text alone (nothing that a dead mount
+// could hold up is touched, unless no Leat mount contains the text and symlinks must be followed).
 struct LocatedPath {
   std::string mountpoint;
   std::string relative;  // "" for the mountpoint itself

@@ -18,12 +18,13 @@ namespace leat::cli {
 struct OpenedRepository {
   std::shared_ptr<env::ObjectStore> store;
   const env::RequestCounters* counters = nullptr;  // lives as long as the store; null: it counts nothing
-  // Asks the repository for one listing and says in words what is wrong; blocks for some seconds at most. Empty: a LIST does.
+  // Asks the repository for one listing and says in words what is wrong; blocks for some seconds at most. Empty: a LIST
+  // does.
   std::function<Status()> check;
 };
 
-// "aws", an endpoint's scheme and authority, or "directory": what a bucket's name is relative to. Found as a request to it
-// would be, from the options, the environment and the AWS configuration files of `request`.
+// "aws", an endpoint's scheme and authority, or "directory": what a bucket's name is relative to. Found as a request to
+// it would be, from the options, the environment and the AWS configuration files of `request`.
 Result<std::string> EndpointOf(const nlohmann::json& request, const RepositoryUrl& repository);
 
 // `request`: "endpoint_url", "region", "profile", "no_sign_request", "request_payer", "environment". Sends nothing yet.

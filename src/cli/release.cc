@@ -29,7 +29,8 @@ void AddReleaseCommand(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("release", "Drop the cached contents of files; they are fetched again when read");
   verb->footer("Example:\n  leat release /mnt/data/old-shards");
   verb->add_option("PATH", arguments->paths, "Files, or directories with all below them")->required();
-  verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory (found by itself as a rule)");
+  verb->add_option("--state-dir", arguments->state_directory,
+                   "The daemon's state directory (found by itself as a rule)");
   verb->callback([arguments, &exit_code] {
     uint64_t bytes = 0;
     for (const std::string& path : arguments->paths) {

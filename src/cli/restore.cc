@@ -85,8 +85,8 @@ class ProgressLine {
 };
 
 // One file system's share of the command, in requests that fit the protocol's lines.
-Status RestoreOn(const std::string& state_directory, const std::string& mountpoint, const std::vector<std::string>& paths,
-                 bool plan, bool wait, ProgressLine& line) {
+Status RestoreOn(const std::string& state_directory, const std::string& mountpoint,
+                 const std::vector<std::string>& paths, bool plan, bool wait, ProgressLine& line) {
   for (size_t next = 0; next < paths.size();) {
     Json part = Json::array();
     for (size_t bytes = 0; next < paths.size() && bytes < kRequestBytesMax; ++next) {
@@ -94,7 +94,8 @@ Status RestoreOn(const std::string& state_directory, const std::string& mountpoi
       part.push_back(paths[next]);
     }
     // The parts of a plan go one after another, in its order.
-    const Json request = {{"verb", "restore"}, {"mountpoint", mountpoint}, {"paths", part}, {"plan", plan}, {"wait", wait}};
+    const Json request = {
+        {"verb", "restore"}, {"mountpoint", mountpoint}, {"paths", part}, {"plan", plan}, {"wait", wait}};
     LEAT_ASSIGN_OR_RETURN(const Json result, CallDaemon(state_directory, request, StartPolicy::kMustRun,
                                                         [&](const Json& progress) { line.Show(progress); }));
     line.Add(result);
@@ -120,7 +121,8 @@ Result<std::pair<ServedPath, std::vector<std::string>>> ReadPlan(const Arguments
     } else if (line.compare(0, served.mountpoint.size() + 1, served.mountpoint + "/") == 0) {
       paths.push_back(line.substr(served.mountpoint.size() + 1));
     } else {
-      return Fail(ErrorCode::kInvalidArgument, arguments.plan + " names " + line + ", which is not below " + served.mountpoint);
+      return Fail(ErrorCode::kInvalidArgument,
+                  arguments.plan + " names " + line + ", which is not below " + served.mountpoint);
     }
   }
   return std::pair(std::move(served), std::move(paths));
@@ -131,8 +133,10 @@ int RunRestore(const Arguments& arguments) {
   ProgressLine line;
   const auto note = [&](const Status& status) {
     line.Clear();
-    if (!status && exit_code == 0) exit_code = Complain("restore", status.error());
-    else if (!status) Complain("restore", status.error());
+    if (!status && exit_code == 0)
+      exit_code = Complain("restore", status.error());
+    else if (!status)
+      Complain("restore", status.error());
   };
   if (!arguments.plan.empty()) {
     if (auto plan = ReadPlan(arguments)) {
@@ -149,7 +153,8 @@ int RunRestore(const Arguments& arguments) {
         note(Fail(served.error()));
       }
     }
-    for (const auto& [where, paths] : by_mount) note(RestoreOn(where.first, where.second, paths, false, arguments.wait, line));
+    for (const auto& [where, paths] : by_mount)
+      note(RestoreOn(where.first, where.second, paths, false, arguments.wait, line));
   }
   if (arguments.wait && exit_code == 0) line.Summary();
   return exit_code;
@@ -166,8 +171,10 @@ void AddRestoreCommand(CLI::App& app, int& exit_code) {
       "  leat restore /mnt/data --plan epoch1.txt     (paths one a line, in the order of use)");
   verb->add_option("PATH", arguments->paths, "Files, or directories with all below them");
   verb->add_flag("--wait", arguments->wait, "Show progress until all is there; Ctrl-C cancels the rest");
-  verb->add_option("--plan", arguments->plan, "A file of paths, relative to the mount or absolute, restored in that order");
-  verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory (found by itself as a rule)");
+  verb->add_option("--plan", arguments->plan,
+                   "A file of paths, relative to the mount or absolute, restored in that order");
+  verb->add_option("--state-dir", arguments->state_directory,
+                   "The daemon's state directory (found by itself as a rule)");
   verb->callback([arguments, &exit_code] {
     exit_code = arguments->paths.empty() && arguments->plan.empty()
                     ? Complain("restore", {ErrorCode::kInvalidArgument, "name a path, or a plan with --plan FILE"})

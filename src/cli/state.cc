@@ -20,8 +20,8 @@ Result<Json> StateOf(const std::string& path, const std::string& state_directory
     return Fail(ErrorCode::kUnavailable, "the daemon of " + served.mountpoint + " is gone; run leat mount again");
   }
   const bool missing = result.error().code == ErrorCode::kNotFound;
-  return Fail(result.error().code, "get HSM state for '" + path + "' failed: " +
-                                       (missing ? "No such file or directory" : result.error().message));
+  return Fail(result.error().code, "get HSM state for '" + path +
+                                       "' failed: " + (missing ? "No such file or directory" : result.error().message));
 }
 
 }  // namespace
@@ -36,7 +36,8 @@ void AddStateCommand(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("state", "Tell what is released and what is restored");
   verb->footer("Example:\n  leat state /mnt/data/train/a.jpg");
   verb->add_option("PATH", arguments->paths, "Files or directories")->required();
-  verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory (found by itself as a rule)");
+  verb->add_option("--state-dir", arguments->state_directory,
+                   "The daemon's state directory (found by itself as a rule)");
   verb->add_flag("--json", arguments->json, "One JSON object a path, one a line");
   verb->callback([arguments, &exit_code] {
     for (const std::string& path : arguments->paths) {

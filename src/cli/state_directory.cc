@@ -23,7 +23,8 @@ using Json = nlohmann::json;
 constexpr size_t kNameCharactersMax = 48;
 constexpr size_t kSettingsBytesMax = 1u << 16;
 
-// Settings are written by this program only, but a disk may hand back anything: a wrong type is an error, not an exception.
+// Settings are written by this program only, but a disk may hand back anything: a wrong type is an error, not an
+// exception.
 template <class T>
 bool Take(const Json& object, const char* member, T& value) {
   const auto found = object.find(member);
@@ -57,20 +58,24 @@ std::string ShortHash(std::string_view text) {
 Result<DaemonSettings> LoadDaemonSettings(const StatePaths& paths) {
   LEAT_ASSIGN_OR_RETURN(const Json object, LoadObject(paths.Settings()));
   DaemonSettings settings;
-  if (!Take(object, "capacity_bytes", settings.capacity_bytes) || !Take(object, "next_dataset", settings.next_dataset)) {
-    return Fail(ErrorCode::kCorrupt, paths.Settings() + " lacks capacity_bytes or next_dataset; remove it to start over");
+  if (!Take(object, "capacity_bytes", settings.capacity_bytes) ||
+      !Take(object, "next_dataset", settings.next_dataset)) {
+    return Fail(ErrorCode::kCorrupt,
+                paths.Settings() + " lacks capacity_bytes or next_dataset; remove it to start over");
   }
   return settings;
 }
 
 Status SaveDaemonSettings(const StatePaths& paths, const DaemonSettings& settings) {
-  const Json object = {{"version", 1}, {"capacity_bytes", settings.capacity_bytes}, {"next_dataset", settings.next_dataset}};
+  const Json object = {
+      {"version", 1}, {"capacity_bytes", settings.capacity_bytes}, {"next_dataset", settings.next_dataset}};
   return WriteFileAtomically(paths.Settings(), object.dump(2) + "\n", 0600, true);
 }
 
 Result<uint64_t> SettleCapacity(const StatePaths& paths, std::optional<uint64_t> asked) {
   struct statvfs disk {};
-  if (statvfs(paths.root.c_str(), &disk) != 0) return FailErrno(errno, "asking how large the disk of " + paths.root + " is");
+  if (statvfs(paths.root.c_str(), &disk) != 0)
+    return FailErrno(errno, "asking how large the disk of " + paths.root + " is");
   const uint64_t total = static_cast<uint64_t>(disk.f_blocks) * disk.f_frsize;
   const uint64_t available = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
 
@@ -100,7 +105,8 @@ Result<uint64_t> SettleCapacity(const StatePaths& paths, std::optional<uint64_t>
 std::vector<FileSystemSettings> LoadFileSystems(const StatePaths& paths) {
   std::set<std::string> ids;
   std::error_code error;
-  for (std::filesystem::directory_iterator it(paths.FileSystems(), error), end; !error && it != end; it.increment(error)) {
+  for (std::filesystem::directory_iterator it(paths.FileSystems(), error), end; !error && it != end;
+       it.increment(error)) {
     ids.insert(it->path().filename().string());
   }
   std::vector<FileSystemSettings> all;
@@ -159,8 +165,8 @@ std::string NewFileSystemId() {
 std::string DefaultName(const RepositoryUrl& repository, const std::string& endpoint) {
   const bool s3 = repository.kind == RepositoryUrl::Kind::kS3;
   std::string_view whole_path = repository.path;
-  const std::string source = s3 ? repository.bucket + "/" + repository.prefix
-                                : std::string(whole_path.substr(whole_path.rfind('/') + 1));
+  const std::string source =
+      s3 ? repository.bucket + "/" + repository.prefix : std::string(whole_path.substr(whole_path.rfind('/') + 1));
   std::string name;
   bool exact = true;
   for (const char c : source) {
@@ -188,13 +194,15 @@ Status CheckName(const std::string& name) {
                              c == '_' || c == '-';
                     });
   if (fits) return {};
-  return Fail(ErrorCode::kInvalidArgument, "'" + EscapeForDisplay(name) + "' cannot be a file system's name: use 1 to " +
+  return Fail(ErrorCode::kInvalidArgument, "'" + EscapeForDisplay(name) +
+                                               "' cannot be a file system's name: use 1 to " +
                                                std::to_string(kNameCharactersMax) +
                                                " letters, digits, '.', '_' and '-', starting with a letter or digit");
 }
 
-Result<ResolvedFileSystem> ResolveFileSystem(const std::vector<FileSystemSettings>& known, const RepositoryUrl& repository,
-                                             const std::string& endpoint, const std::string& name) {
+Result<ResolvedFileSystem> ResolveFileSystem(const std::vector<FileSystemSettings>& known,
+                                             const RepositoryUrl& repository, const std::string& endpoint,
+                                             const std::string& name) {
   const std::string canonical = repository.ToString();
   const auto same = [&](const FileSystemSettings& candidate) {
     return candidate.repository == canonical && candidate.endpoint == endpoint;
@@ -212,15 +220,17 @@ Result<ResolvedFileSystem> ResolveFileSystem(const std::vector<FileSystemSetting
     }
   }
   for (const std::string& wanted : names) {
-    const auto taken = std::find_if(known.begin(), known.end(), [&](const auto& other) { return other.name == wanted; });
+    const auto taken =
+        std::find_if(known.begin(), known.end(), [&](const auto& other) { return other.name == wanted; });
     if (taken == known.end()) {
       FileSystemSettings fresh;
       fresh.id = NewFileSystemId();
       fresh.name = wanted;
       fresh.repository = canonical;
       fresh.endpoint = endpoint;
-      fresh.created_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                             std::chrono::system_clock::now().time_since_epoch()).count();
+      fresh.created_ns =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+              .count();
       return ResolvedFileSystem{std::move(fresh), true};
     }
     if (!name.empty()) {

@@ -44,13 +44,13 @@ struct DaemonSettings {
 Result<DaemonSettings> LoadDaemonSettings(const StatePaths& paths);
 Status SaveDaemonSettings(const StatePaths& paths, const DaemonSettings& settings);
 
-// The capacity to run with: `asked`, else what is stored, else half of what is free on the state directory's file system.
-// Fails when it is larger than that file system, naming both. Stores the answer.
+// The capacity to run with: `asked`, else what is stored, else half of what is free on the state directory's file
+// system. Fails when it is larger than that file system, naming both. Stores the answer.
 Result<uint64_t> SettleCapacity(const StatePaths& paths, std::optional<uint64_t> asked);
 
 // A file system as its state directory remembers it.
 struct FileSystemSettings {
-  std::string id;          // "fs-" and 17 lower-case hex digits
+  std::string id;  // "fs-" and 17 lower-case hex digits
   std::string name;
   std::string repository;  // canonical
   std::string endpoint;    // "aws", an endpoint URL, or "directory"
@@ -62,14 +62,16 @@ struct FileSystemSettings {
 std::vector<FileSystemSettings> LoadFileSystems(const StatePaths& paths);
 Status SaveFileSystem(const StatePaths& paths, const FileSystemSettings& settings);
 
-// The file system of this repository and endpoint named `name` (empty: the default name), as found among `known`, or a new
-// one with an id of its own, not yet saved and without a dataset (is_new). kExists: another repository has the name.
+// The file system of this repository and endpoint named `name` (empty: the default name), as found among `known`, or a
+// new one with an id of its own, not yet saved and without a dataset (is_new). kExists: another repository has the
+// name.
 struct ResolvedFileSystem {
   FileSystemSettings settings;
   bool is_new = false;
 };
-Result<ResolvedFileSystem> ResolveFileSystem(const std::vector<FileSystemSettings>& known, const RepositoryUrl& repository,
-                                             const std::string& endpoint, const std::string& name);
+Result<ResolvedFileSystem> ResolveFileSystem(const std::vector<FileSystemSettings>& known,
+                                             const RepositoryUrl& repository, const std::string& endpoint,
+                                             const std::string& name);
 
 // "bucket-prefix" in lower-case letters, digits, '.', '_' and '-', at most 48 characters; a short hash of the rest when
 // something had to be left out.

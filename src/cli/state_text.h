@@ -7,7 +7,8 @@
 
 namespace leat::cli {
 
-// `state`: what the daemon answers to the verb "state". "F: (0x0000000d) released exists archived, archive_id:1, 37 % restored"
+// `state`: what the daemon answers to the verb "state". "F: (0x0000000d) released exists archived, archive_id:1, 37 %
+// restored"
 std::string RenderState(const std::string& path, const nlohmann::json& state);
 
 }  // namespace leat::cli

@@ -45,7 +45,8 @@ std::string Shortened(const std::string& text, size_t width) {
   if (Width(text) <= width) return text;
   const auto prefix_bytes = [&](size_t characters) {
     size_t at = 0;
-    for (; at < text.size() && characters > 0; --characters) at += std::max<size_t>(1, Utf8SequenceLength(text.substr(at, 4)));
+    for (; at < text.size() && characters > 0; --characters)
+      at += std::max<size_t>(1, Utf8SequenceLength(text.substr(at, 4)));
     return std::min(at, text.size());
   };
   const size_t kept = width - 3, front = kept / 2, back = kept - front;
@@ -61,7 +62,8 @@ std::string Line(const std::string& label, const std::string& value) {
 std::string Percent(uint64_t part, uint64_t whole) {
   if (whole == 0) return "0 %";
   // Rounded down, so that 100 % is all of it.
-  return std::to_string(static_cast<uint64_t>(std::min(1.0, static_cast<double>(part) / static_cast<double>(whole)) * 100)) +
+  return std::to_string(
+             static_cast<uint64_t>(std::min(1.0, static_cast<double>(part) / static_cast<double>(whole)) * 100)) +
          " %";
 }
 
@@ -77,23 +79,26 @@ std::string RenderFileSystem(const Json& fs) {
   if (state == "running") contents += " so far; importing, " + FormatCount(Number(import, "objects")) + " objects seen";
   if (state == "failed") contents += " so far; the import has failed (leat import retries)";
   out += Line("contents", contents);
-  out += Line("restored", FormatCount(Number(restored, "files")) + " files, " + FormatBytes(Number(restored, "bytes")) + " (" +
-                              Percent(Number(restored, "bytes"), Number(fs, "bytes")) + ")");
+  out += Line("restored", FormatCount(Number(restored, "files")) + " files, " + FormatBytes(Number(restored, "bytes")) +
+                              " (" + Percent(Number(restored, "bytes"), Number(fs, "bytes")) + ")");
   if (Number(fetching, "files") || Number(fs, "queued")) {
-    out += Line("fetching", FormatCount(Number(fetching, "files")) + " files, " + FormatBytes(Number(fetching, "bytes")) + "; " +
-                                FormatCount(Number(fs, "queued")) + " queued");
+    out +=
+        Line("fetching", FormatCount(Number(fetching, "files")) + " files, " + FormatBytes(Number(fetching, "bytes")) +
+                             "; " + FormatCount(Number(fs, "queued")) + " queued");
   }
   char rates[64];
   std::snprintf(rates, sizeof rates, "; now %.0f requests/s, ", Fraction(s3, "requests_per_s"));
-  out += Line("received", FormatBytes(Number(s3, "bytes_received")) + " in " + FormatCount(Number(requests, "s3.get")) + " GETs, " +
-                              FormatCount(Number(requests, "s3.list")) + " LISTs" + rates +
+  out += Line("received", FormatBytes(Number(s3, "bytes_received")) + " in " + FormatCount(Number(requests, "s3.get")) +
+                              " GETs, " + FormatCount(Number(requests, "s3.list")) + " LISTs" + rates +
                               FormatBytes(static_cast<uint64_t>(Fraction(s3, "bytes_per_s"))) + "/s");
   if (Number(s3, "errors") || Number(s3, "retries")) {
-    out += Line("trouble", FormatCount(Number(s3, "errors")) + " requests failed, " + FormatCount(Number(s3, "retries")) + " retried");
+    out += Line("trouble", FormatCount(Number(s3, "errors")) + " requests failed, " +
+                               FormatCount(Number(s3, "retries")) + " retried");
   }
-  out += Line("reads", FormatCount(Number(reads, "count")) + " (" + Percent(Number(reads, "hits"), Number(reads, "count")) +
-                           " from the cache), " + FormatBytes(Number(reads, "bytes")) + ", " +
-                           FormatCount(Number(reads, "errors")) + " errors");
+  out +=
+      Line("reads", FormatCount(Number(reads, "count")) + " (" +
+                        Percent(Number(reads, "hits"), Number(reads, "count")) + " from the cache), " +
+                        FormatBytes(Number(reads, "bytes")) + ", " + FormatCount(Number(reads, "errors")) + " errors");
   return out;
 }
 
@@ -112,12 +117,15 @@ std::string FormatCount(uint64_t count) {
 
 std::string RenderStatus(const Json& status) {
   const Json daemon = Object(status, "daemon"), capacity = Object(status, "capacity");
-  std::string out = Shortened("daemon " + std::to_string(Number(daemon, "pid")) + ", up " +
-                                  FormatSeconds(static_cast<double>(Number(daemon, "uptime_s"))) + ", " +
-                                  FormatBytes(Number(daemon, "memory_bytes")) + " of memory, " + Text(daemon, "state_directory"),
-                              kColumns) + "\n";
-  out += "cache  " + FormatBytes(Number(capacity, "used_bytes")) + " used of " + FormatBytes(Number(capacity, "total_bytes")) +
-         " (" + Percent(Number(capacity, "used_bytes"), Number(capacity, "total_bytes")) + ")\n";
+  std::string out =
+      Shortened("daemon " + std::to_string(Number(daemon, "pid")) + ", up " +
+                    FormatSeconds(static_cast<double>(Number(daemon, "uptime_s"))) + ", " +
+                    FormatBytes(Number(daemon, "memory_bytes")) + " of memory, " + Text(daemon, "state_directory"),
+                kColumns) +
+      "\n";
+  out += "cache  " + FormatBytes(Number(capacity, "used_bytes")) + " used of " +
+         FormatBytes(Number(capacity, "total_bytes")) + " (" +
+         Percent(Number(capacity, "used_bytes"), Number(capacity, "total_bytes")) + ")\n";
   const auto file_systems = status.find("file_systems");
   if (file_systems == status.end() || !file_systems->is_array() || file_systems->empty()) {
     return out + "no file system is mounted\n";

@@ -52,7 +52,8 @@ int RunTrain(const JobArguments& arguments) {
   const jobs::RunOptions options = arguments.Options();
   auto store = jobs::JobStore::Open(options.state_directory);
   if (!store) return Complain("train", store.error());
-  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status) return Complain("train", status.error());
+  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status)
+    return Complain("train", status.error());
   const jobs::StopLevel& stop = CatchStopSignals();
   DaemonFileSystems file_systems(options.state_directory);
   JobRepositories repositories;
@@ -61,14 +62,16 @@ int RunTrain(const JobArguments& arguments) {
   if (!state) return Complain("train", state.error());
   if (arguments.json) {
     const auto samples = (*store)->Samples(check.job.name);
-    const Json description = jobs::DescribeTrainingJob(check.job.name, *state, samples.value_or(std::vector<jobs::MetricSample>{}));
+    const Json description =
+        jobs::DescribeTrainingJob(check.job.name, *state, samples.value_or(std::vector<jobs::MetricSample>{}));
     std::printf("%s\n", description.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     std::printf("%s: %s%s%s\n", check.job.name.c_str(), state->status.c_str(), state->accounting.empty() ? "" : "; ",
                 jobs::AccountingText(*state).c_str());
     if (!state->model_artifacts.empty()) std::printf("model: %s\n", EscapeForDisplay(state->model_artifacts).c_str());
   }
-  if (!state->failure_reason.empty()) std::fprintf(stderr, "leat train: %s\n", EscapeForDisplay(state->failure_reason).c_str());
+  if (!state->failure_reason.empty())
+    std::fprintf(stderr, "leat train: %s\n", EscapeForDisplay(state->failure_reason).c_str());
   if (state->status == "Completed") return 0;
   return stop.load() > 0 ? 130 : 1;
 }
@@ -81,7 +84,8 @@ void AddTrainCommand(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("train", "Run a training job: a SageMaker CreateTrainingJob request");
   verb->add_option("JOB.json", arguments->request_path, "the request")->required();
   verb->add_option("--state-dir", arguments->state_directory, "where jobs and file systems are kept");
-  verb->add_flag("--json", arguments->json, "print the DescribeTrainingJob answer at the end; the log goes to standard error");
+  verb->add_flag("--json", arguments->json,
+                 "print the DescribeTrainingJob answer at the end; the log goes to standard error");
   verb->add_flag("--no-sandbox", arguments->no_sandbox,
                  "without a namespace: no /opt/ml, the SM_* variables point into the job's directory");
   verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")

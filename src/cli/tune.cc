@@ -22,12 +22,15 @@ size_t TerminalColumns() {
   return 80;
 }
 
-// On a terminal one line for every running job, rewritten as it goes; in a pipe a line for every change. Calls come one at
-// a time.
+// On a terminal one line for every running job, rewritten as it goes; in a pipe a line for every change. Calls come one
+// at a time.
 class TuneDisplay final : public jobs::RunObserver {
  public:
   TuneDisplay(FILE* out, std::string objective)
-      : out_(out), objective_(std::move(objective)), is_terminal_(isatty(fileno(out)) != 0), columns_(TerminalColumns()) {}
+      : out_(out),
+        objective_(std::move(objective)),
+        is_terminal_(isatty(fileno(out)) != 0),
+        columns_(TerminalColumns()) {}
   void OnStatus(const std::string& job, const std::string& secondary, const std::string&) override {
     const bool ended = secondary == "Completed" || secondary == "Failed" || secondary == "Stopped" ||
                        secondary == "MaxRuntimeExceeded";
@@ -115,7 +118,8 @@ int RunTune(const JobArguments& arguments) {
   const jobs::RunOptions options = arguments.Options();
   auto store = jobs::JobStore::Open(options.state_directory);
   if (!store) return Complain("tune", store.error());
-  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status) return Complain("tune", status.error());
+  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status)
+    return Complain("tune", status.error());
   const jobs::StopLevel& stop = CatchStopSignals();
   DaemonFileSystems file_systems(options.state_directory);
   JobRepositories repositories;
@@ -129,7 +133,8 @@ int RunTune(const JobArguments& arguments) {
     std::printf("\n%s: %s\n%s", check.job.name.c_str(), study->status.c_str(),
                 tuner::StudyTable(*study, TerminalColumns()).c_str());
   }
-  if (!study->failure_reason.empty()) std::fprintf(stderr, "leat tune: %s\n", EscapeForDisplay(study->failure_reason).c_str());
+  if (!study->failure_reason.empty())
+    std::fprintf(stderr, "leat tune: %s\n", EscapeForDisplay(study->failure_reason).c_str());
   if (study->status == "Completed") return 0;
   return stop.load() > 0 ? 130 : 1;
 }

@@ -15,8 +15,8 @@ Status RunUnmount(const std::string& path, const std::string& state_option, bool
     const auto registered = FindRegisteredMount(mountpoint);
     state = registered ? registered->state_directory : DefaultStateDirectory();
   }
-  const auto result = CallDaemon(state, {{"verb", "unmount"}, {"mountpoint", mountpoint}, {"force", force}},
-                                 StartPolicy::kMustRun);
+  const auto result =
+      CallDaemon(state, {{"verb", "unmount"}, {"mountpoint", mountpoint}, {"force", force}}, StartPolicy::kMustRun);
   if (result) return {};
   // What a daemon that died has left is not in any daemon's table.
   if (result.error().code == ErrorCode::kNotFound) {
@@ -42,8 +42,9 @@ Status RunUnmountAll(const std::string& state_option, bool force) {
   Status first;
   for (const auto& file_system : (*status)["file_systems"]) {
     if (!file_system["mountpoint"].is_string()) continue;
-    const auto done = CallDaemon(
-        state, {{"verb", "unmount"}, {"mountpoint", file_system["mountpoint"]}, {"force", force}}, StartPolicy::kMustRun);
+    const auto done =
+        CallDaemon(state, {{"verb", "unmount"}, {"mountpoint", file_system["mountpoint"]}, {"force", force}},
+                   StartPolicy::kMustRun);
     if (!done && first) first = Fail(done.error());
   }
   return first;
@@ -60,7 +61,8 @@ void AddUnmountCommand(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("unmount", "Unmount a file system; what it has cached stays");
   verb->footer("Example:\n  leat unmount /mnt/data");
   verb->add_option("MOUNTPOINT", arguments->mountpoint, "Where it is mounted");
-  verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory (found by itself as a rule)");
+  verb->add_option("--state-dir", arguments->state_directory,
+                   "The daemon's state directory (found by itself as a rule)");
   verb->add_flag("--force", arguments->force, "Detach it even while programs use it");
   verb->add_flag("--all", arguments->all, "Every file system of the state directory")->excludes("MOUNTPOINT");
   verb->callback([arguments, &exit_code] {

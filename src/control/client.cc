@@ -46,8 +46,8 @@ Result<Json> Client::Call(const Json& request, std::chrono::milliseconds silence
         return Fail(ErrorCode::kCancelled, "the daemon ended before it answered; its log tells why");
       }
       if (answer.error().code == ErrorCode::kTimedOut) {
-        return Fail(ErrorCode::kTimedOut, "the daemon has not answered for " +
-                                              std::to_string(silence_max.count() / 1000) + " s");
+        return Fail(ErrorCode::kTimedOut,
+                    "the daemon has not answered for " + std::to_string(silence_max.count() / 1000) + " s");
       }
       return Fail(answer.error());
     }

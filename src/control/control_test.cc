@@ -143,7 +143,8 @@ TEST_F(ControlTest, AHandlerThatMissesAMemberAnswersInsteadOfEndingTheDaemon) {
 
 TEST_F(ControlTest, MalformedLinesAreAnsweredAndClosed) {
   StartServer();
-  for (const char* line : {"hello\n", "[1,2]\n", "{\"verb\":7}\n", "{}\n", "\n", "{\"verb\":\"echo\"\n", "\xff\xfe\n"}) {
+  for (const char* line :
+       {"hello\n", "[1,2]\n", "{\"verb\":7}\n", "{}\n", "\n", "{\"verb\":\"echo\"\n", "\xff\xfe\n"}) {
     const std::string answer = Raw(line);
     EXPECT_THAT(answer, testing::HasSubstr("\"ok\":false")) << line;
     EXPECT_THAT(answer, testing::HasSubstr("\"code\":\"protocol\"")) << line;
@@ -159,9 +160,15 @@ TEST_F(ControlTest, AnEndlessLineIsRefusedAtTheLimit) {
 
 TEST_F(ControlTest, TextThatIsNotUtf8IsReplacedNotRefused) {
   StartServer();
-  auto result = Connect()->Call({{"verb", "echo"}, {"text", "a\xff" "b"}}, seconds(5));
+  auto result = Connect()->Call({{"verb", "echo"},
+                                 {"text",
+                                  "a\xff"
+                                  "b"}},
+                                seconds(5));
   ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ((*result)["got"], "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ((*result)["got"],
+            "a\xEF\xBF\xBD"
+            "b");
 }
 
 TEST_F(ControlTest, ManyClientsAtOnce) {

@@ -16,7 +16,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 // True when `fd` is ready for `events` (or has failed) before `deadline`.
 bool WaitFor(int fd, short events, SteadyTime deadline) {
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{fd, events, 0};
     const int ready = poll(&entry, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
     if (ready > 0) return true;

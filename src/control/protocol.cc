@@ -12,7 +12,8 @@ tl::unexpected<Error> WrongMember(const std::string& name, const char* kind) {
 
 Json AnswerOf(const Result<Json>& result) {
   if (result) return {{"ok", true}, {"result", *result}};
-  return {{"ok", false}, {"error", {{"code", ErrorCodeName(result.error().code)}, {"message", result.error().message}}}};
+  return {{"ok", false},
+          {"error", {{"code", ErrorCodeName(result.error().code)}, {"message", result.error().message}}}};
 }
 
 Result<Json> ResultOf(const Json& answer) {
@@ -20,7 +21,8 @@ Result<Json> ResultOf(const Json& answer) {
   if (ok == answer.end() || !ok->is_boolean()) return Fail(ErrorCode::kProtocol, "the daemon's answer has no \"ok\"");
   if (ok->get<bool>()) return answer.value("result", Json::object());
   const auto error = answer.find("error");
-  if (error == answer.end() || !error->is_object()) return Fail(ErrorCode::kProtocol, "the daemon's answer has no error");
+  if (error == answer.end() || !error->is_object())
+    return Fail(ErrorCode::kProtocol, "the daemon's answer has no error");
   const auto code = StringMember(*error, "code");
   const auto message = StringMember(*error, "message");
   if (!code || !message) return Fail(ErrorCode::kProtocol, "the daemon's error has no code or message");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words of the control protocol. A request is {"verb": ..., ...}; its answer is any number of {"progress": {...}} lines,
-// then {"ok": true, "result": {...}} or {"ok": false, "error": {"code": "not_found", "message": "..."}}.
+// The words of the control protocol. A request is {"verb": ..., ...}; its answer is any number of {"progress": {...}}
+// lines, then {"ok": true, "result": {...}} or {"ok": false, "error": {"code": "not_found", "message": "..."}}.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -19,7 +19,8 @@ Result<Json> ResultOf(const Json& answer);
 // "not_found" -> kNotFound; a code that this version does not know is kInternal.
 ErrorCode ErrorCodeFromName(std::string_view name);
 
-// Members of a request: kInvalidArgument names the member when it is missing (unless a default is given) or of another type.
+// Members of a request: kInvalidArgument names the member when it is missing (unless a default is given) or of another
+// type.
 Result<std::string> StringMember(const Json& object, const std::string& name);
 Result<std::string> StringMember(const Json& object, const std::string& name, const std::string& if_absent);
 Result<bool> BoolMember(const Json& object, const std::string& name, bool if_absent);

@@ -28,10 +28,15 @@ constexpr std::chrono::minutes kReadWait{10};
 class ServerImplementation final : public Server {
  public:
   ServerImplementation(ServerOptions options, Handler& handler, FileDescriptor listener, int wake_read, int wake_write)
-      : options_(std::move(options)), handler_(handler), listener_(std::move(listener)), wake_read_(wake_read),
+      : options_(std::move(options)),
+        handler_(handler),
+        listener_(std::move(listener)),
+        wake_read_(wake_read),
         wake_write_(wake_write) {}
 
-  void Begin() { acceptor_ = std::jthread([this] { AcceptLoop(); }); }
+  void Begin() {
+    acceptor_ = std::jthread([this] { AcceptLoop(); });
+  }
 
   ~ServerImplementation() override {
     stopping_ = true;
@@ -194,7 +199,8 @@ Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler& ha
   if (listen(listener.get(), 64) != 0) return FailErrno(errno, "listening on " + options.socket_path);
   int wake[2];
   if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0) return FailErrno(errno, "making a pipe");
-  auto server = std::make_unique<ServerImplementation>(std::move(options), handler, std::move(listener), wake[0], wake[1]);
+  auto server =
+      std::make_unique<ServerImplementation>(std::move(options), handler, std::move(listener), wake[0], wake[1]);
   server->Begin();
   return server;
 }

@@ -36,14 +36,15 @@ class Connection {
 class Handler {
  public:
   virtual ~Handler() = default;
-  // Many threads at once. The request is an object with a string "verb". May take long if it sends progress every second.
+  // Many threads at once. The request is an object with a string "verb". May take long if it sends progress every
+  // second.
   virtual Result<Json> Handle(const Json& request, Connection& connection) = 0;
   virtual void OnConnectionClosed(uint64_t connection_id) = 0;
 };
 
 struct ServerOptions {
   std::string socket_path;
-  uint32_t connections_max = 256;               // jobs hold one each as a lease
+  uint32_t connections_max = 256;                // jobs hold one each as a lease
   std::chrono::milliseconds write_wait{10'000};  // for a client that does not read
 };
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// ObjectStore: one repository's objects, asynchronously. Implementations: s3/ (HTTP), posix/ (a directory), sim/ (memory).
+// ObjectStore: one repository's objects, asynchronously. Implementations: s3/ (HTTP), posix/ (a directory), sim/
+// (memory).
 //
-// Threads: any thread may call. Callbacks run on a thread of the store's own, never inside the call that asked; they must
-// not block for long (a pwrite to the page cache is fine, a lock held across I/O or a wait for another request is not).
-// Every request ends in exactly one final callback, also when cancelled and when the store is destroyed (kCancelled).
-// Retries, backoff, hedging of connections, resuming a body after a cut and checksum verification happen inside.
-// Keys are the bucket's true keys, raw bytes, no leading slash added or removed.
+// Threads: any thread may call. Callbacks run on a thread of the store's own, never inside the call that asked; they
+// must not block for long (a pwrite to the page cache is fine, a lock held across I/O or a wait for another request is
+// not). Every request ends in exactly one final callback, also when cancelled and when the store is destroyed
+// (kCancelled). Retries, backoff, hedging of connections, resuming a body after a cut and checksum verification happen
+// inside. Keys are the bucket's true keys, raw bytes, no leading slash added or removed.
 #pragma once
 
 #include <cstddef>
@@ -26,9 +27,10 @@ namespace leat::env {
 struct GetRequest {
   std::string key;
   uint64_t offset = 0;
-  std::optional<uint64_t> length;  // absent: to the end. A whole-object GET (offset 0, no length) sends no Range header.
-  std::string if_match;            // ETag with quotes; empty: no condition. 412 ends in kObjectChanged.
-  bool background = false;         // background requests wait while demand ones fill the connections
+  std::optional<uint64_t>
+      length;               // absent: to the end. A whole-object GET (offset 0, no length) sends no Range header.
+  std::string if_match;     // ETag with quotes; empty: no condition. 412 ends in kObjectChanged.
+  bool background = false;  // background requests wait while demand ones fill the connections
 };
 
 // Receives one GET. Called on the store's thread, in order, never concurrently for one request.
@@ -89,8 +91,8 @@ class ObjectStore {
 
   // done gets the upload id.
   virtual void CreateMultipartUpload(PutRequest request_without_body, Callback<std::string> done) = 0;
-  virtual void UploadPart(std::string key, std::string upload_id, uint32_t number, std::shared_ptr<const std::string> body,
-                          Callback<UploadedPart> done) = 0;
+  virtual void UploadPart(std::string key, std::string upload_id, uint32_t number,
+                          std::shared_ptr<const std::string> body, Callback<UploadedPart> done) = 0;
   // done gets the new ETag.
   virtual void CompleteMultipartUpload(std::string key, std::string upload_id, std::vector<UploadedPart> parts,
                                        Callback<std::string> done) = 0;

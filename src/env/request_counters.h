@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an object store has asked for and got, counted since it was made. Written by the store, read by `status`; any thread.
+// What an object store has asked for and got, counted since it was made. Written by the store, read by `status`; any
+// thread.
 #pragma once
 
 #include <array>
@@ -11,7 +12,8 @@
 namespace leat::env {
 
 enum class RequestKind { kGet, kHead, kList, kPut, kMultipart, kDelete };
-inline constexpr std::array<std::string_view, 6> kRequestKindNames = {"get", "head", "list", "put", "multipart", "delete"};
+inline constexpr std::array<std::string_view, 6> kRequestKindNames = {"get", "head",      "list",
+                                                                      "put", "multipart", "delete"};
 
 struct RequestCounters {
   // HTTP requests sent, retries included, by kind.

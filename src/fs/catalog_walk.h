@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CatalogWalk: the files below some inodes, a page at a time, so that a walk over a million files costs no memory but the
-// numbers of directories still to visit. Within a page, small files come first.
-// Confined to one thread at a time. The catalog outlives it.
+// CatalogWalk: the files below some inodes, a page at a time, so that a walk over a million files costs no memory but
+// the numbers of directories still to visit. Within a page, small files come first. Confined to one thread at a time.
+// The catalog outlives it.
 #pragma once
 
 #include <cstddef>

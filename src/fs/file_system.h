@@ -2,8 +2,8 @@
 // FileSystem: one named instance: a repository's catalog joined with the shared cache and hydrator. Its operations are
 // in fs/ops/, one a file, as free functions over FileSystem&.
 //
-// Threads: any. Operations that may wait take a callback and return at once; callbacks run on the calling thread when the
-// answer is at hand, else on a thread of the importer, the store or the hydrator.
+// Threads: any. Operations that may wait take a callback and return at once; callbacks run on the calling thread when
+// the answer is at hand, else on a thread of the importer, the store or the hydrator.
 #pragma once
 
 #include <atomic>
@@ -26,13 +26,13 @@
 namespace leat::fs {
 
 struct FileSystemOptions {
-  std::string id;                  // "fs-" and 17 lower-case hex digits
+  std::string id;  // "fs-" and 17 lower-case hex digits
   std::string name;
   RepositoryUrl repository;
-  std::string repository_identity; // endpoint + bucket, or directory: part of every ObjectId
+  std::string repository_identity;  // endpoint + bucket, or directory: part of every ObjectId
   DatasetId dataset{};
   std::string catalog_directory;
-  uint32_t uid = 0, gid = 0;       // shown where the object's metadata names none
+  uint32_t uid = 0, gid = 0;  // shown where the object's metadata names none
   uint32_t file_mode = 0644, directory_mode = 0755;
 };
 
@@ -46,12 +46,12 @@ struct HsmState {
 struct FileSystemStatistics {
   catalog::CatalogTotals totals;
   bool importing = false;
-  uint64_t import_objects = 0;                 // listed so far by the running import
+  uint64_t import_objects = 0;  // listed so far by the running import
   cache::DatasetUsage restored;
   hydrate::HydratorStatistics hydration;
-  uint64_t kernel_requests = 0;                // since this mount, all kinds
-  uint64_t reads = 0, read_bytes = 0;          // READ requests
-  uint64_t read_hits = 0;                      // answered from the cache
+  uint64_t kernel_requests = 0;        // since this mount, all kinds
+  uint64_t reads = 0, read_bytes = 0;  // READ requests
+  uint64_t read_hits = 0;              // answered from the cache
   uint64_t read_errors = 0;
 };
 
@@ -77,12 +77,12 @@ class FileSystem {
   virtual env::MonotonicTime LastUse() const = 0;  // last kernel request
 };
 
-// --- verbs of the control socket; `path` is relative to the root, "" for the root itself; kNotFound when it is not there
-// after an on-demand lookup of each component.
+// --- verbs of the control socket; `path` is relative to the root, "" for the root itself; kNotFound when it is not
+// there after an on-demand lookup of each component.
 
 struct RestoreRequest {
-  std::vector<std::string> paths;   // files, or directories with all below them
-  bool from_plan = false;           // paths are a plan: files only, restored in exactly this order
+  std::vector<std::string> paths;  // files, or directories with all below them
+  bool from_plan = false;          // paths are a plan: files only, restored in exactly this order
 };
 // `done` runs when all is restored or the first error is known and the rest has been tried.
 void Restore(FileSystem& file_system, RestoreRequest request, std::shared_ptr<hydrate::HydrationProgress> progress,

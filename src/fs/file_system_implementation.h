@@ -76,7 +76,8 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   InodeCache inodes_;
   KernelKnowledge knowledge_;
 
-  // Held while the kernel's side is called, which only queues: so that SetKernel(nullptr) means none is calling any more.
+  // Held while the kernel's side is called, which only queues: so that SetKernel(nullptr) means none is calling any
+  // more.
   mutable std::mutex kernel_mutex_;
   Kernel* kernel_ = nullptr;  // under kernel_mutex_
 

@@ -50,7 +50,8 @@ class FileSystemTest : public testing::Test {
 
 TEST_F(FileSystemTest, RestoreStateAndReleaseOfADirectory) {
   for (int i = 0; i < 20; ++i) {
-    rig_.store->PutObject("d/e" + std::to_string(i % 4) + "/" + std::to_string(i), PatternBytes(5000, static_cast<uint64_t>(i)));
+    rig_.store->PutObject("d/e" + std::to_string(i % 4) + "/" + std::to_string(i),
+                          PatternBytes(5000, static_cast<uint64_t>(i)));
   }
   rig_.store->PutObject("other", "other");
   rig_.Open();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gate: lets callbacks that outlive their FileSystem find that it has gone. A callback enters before it touches the file
-// system; closing waits for those inside. Only running code is waited for, never work that is still to come.
+// Gate: lets callbacks that outlive their FileSystem find that it has gone. A callback enters before it touches the
+// file system; closing waits for those inside. Only running code is waited for, never work that is still to come.
 // Threads: any. Ownership: shared by the file system and every callback it hands out.
 #pragma once
 

@@ -99,8 +99,7 @@ void HydrationAhead::Run(InodeId directory) {
   file_system_.hydrator().Restore(
       file_system_.repository(), MakeWalkSource(file_system_, {directory}, incomplete),
       hydrate::BackgroundPriority::kHydration, progress,
-      [this, gate = file_system_.gate(), directory, progress, incomplete,
-       began_before_import_done](Status status) {
+      [this, gate = file_system_.gate(), directory, progress, incomplete, began_before_import_done](Status status) {
         GateScope scope(gate);
         if (!scope) return;
         if (!status && status.error().code != ErrorCode::kCancelled) {

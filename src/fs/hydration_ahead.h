@@ -19,7 +19,8 @@ namespace leat::fs {
 
 class FileSystemImplementation;
 
-// Every file below some inodes, for the hydrator. `incomplete` is set when directories were met whose entries are not all known.
+// Every file below some inodes, for the hydrator. `incomplete` is set when directories were met whose entries are not
+// all known.
 std::unique_ptr<hydrate::HydrationSource> MakeWalkSource(FileSystemImplementation& file_system,
                                                          std::vector<InodeId> roots,
                                                          std::shared_ptr<std::atomic<bool>> incomplete);

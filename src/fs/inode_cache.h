@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// InodeCache: records of inodes in use, so that a read costs no look-up in the catalog. Bounded, least recently used out.
-// Threads: any; sharded by inode, one mutex a shard.
+// InodeCache: records of inodes in use, so that a read costs no look-up in the catalog. Bounded, least recently used
+// out. Threads: any; sharded by inode, one mutex a shard.
 //
-// A record read from the catalog may be out of date by the time it is put in; so take a ticket before reading, and Insert
-// drops the record when anything in its shard was erased since.
+// A record read from the catalog may be out of date by the time it is put in; so take a ticket before reading, and
+// Insert drops the record when anything in its shard was erased since.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fs/ asks of the kernel's side of a mount. Implemented in fuse/ (and by fakes in tests).
-// Any thread may call; calls are queued and sent from threads of their own, because an invalidation waits for pages under
-// read and would deadlock on a thread that must answer that read.
+// Any thread may call; calls are queued and sent from threads of their own, because an invalidation waits for pages
+// under read and would deadlock on a thread that must answer that read.
 #pragma once
 
 #include <functional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// KernelKnowledge: what the kernel may have cached of this file system, as far as it decides which changes must be told to
-// it. An import of a million new names must not send a million notices about names that nobody ever asked for.
-// Errs on the side of telling. Threads: any. Memory: two bits for each inode number in use, plus kNegativesMax hashes.
+// KernelKnowledge: what the kernel may have cached of this file system, as far as it decides which changes must be told
+// to it. An import of a million new names must not send a million notices about names that nobody ever asked for. Errs
+// on the side of telling. Threads: any. Memory: two bits for each inode number in use, plus kNegativesMax hashes.
 //
 // Also the change marks: an answer is read from the catalog first and reaches the kernel later, and a change in between
 // would be told before the kernel has anything to forget. So: take the mark, read, answer, and when the mark has moved

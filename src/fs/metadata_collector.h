@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// MetadataCollector: takes the user metadata that a GET or HEAD brought to the catalog, on a thread of its own ("leat-meta"),
-// since telling it comes on the store's thread. A LIST tells no metadata, so it becomes known as files are fetched.
-// Threads: any. Outlives its file system while fetches hold it; then it does nothing.
+// MetadataCollector: takes the user metadata that a GET or HEAD brought to the catalog, on a thread of its own
+// ("leat-meta"), since telling it comes on the store's thread. A LIST tells no metadata, so it becomes known as files
+// are fetched. Threads: any. Outlives its file system while fetches hold it; then it does nothing.
 #pragma once
 
 #include <condition_variable>
@@ -24,7 +24,7 @@ class FileSystemImplementation;
 
 class MetadataCollector {
  public:
-  static constexpr size_t kQueueMax = 65'536;     // beyond it metadata waits for the next fetch or `leat import --posix`
+  static constexpr size_t kQueueMax = 65'536;  // beyond it metadata waits for the next fetch or `leat import --posix`
   static constexpr size_t kExpectedMax = 65'536;  // fetches whose inode is remembered
 
   explicit MetadataCollector(FileSystemImplementation& file_system) : file_system_(&file_system) {}

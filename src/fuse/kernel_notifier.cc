@@ -75,8 +75,8 @@ void KernelNotifier::Work(Queue& queue) {
 }
 
 void KernelNotifier::Send(const Notice& notice) {
-  // ENOENT: the kernel does not know it, which is as good. ENODEV, ENOTCONN: the mount has ended. Nothing else is left to do
-  // about a failure: the entry's timeout ends it.
+  // ENOENT: the kernel does not know it, which is as good. ENODEV, ENOTCONN: the mount has ended. Nothing else is left
+  // to do about a failure: the entry's timeout ends it.
   switch (notice.kind) {
     case Notice::Kind::kEntry:
       (void)fuse_lowlevel_notify_inval_entry(session_, notice.inode, notice.name.data(), notice.name.size());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // KernelNotifier: sends invalidations to the kernel, from two threads of its own. Names and attributes go through one
-// ("leat-notify"); contents through the other ("leat-notify-p"), because dropping pages waits for reads of them, and the
-// answer to such a read may itself wait for a name's invalidation.
-// Threads: any may queue; nothing is sent by the caller. The session outlives it.
+// ("leat-notify"); contents through the other ("leat-notify-p"), because dropping pages waits for reads of them, and
+// the answer to such a read may itself wait for a name's invalidation. Threads: any may queue; nothing is sent by the
+// caller. The session outlives it.
 #pragma once
 
 #include <condition_variable>

@@ -6,7 +6,7 @@
 
 namespace leat::fuse {
 
-void CaptureLibraryLog();           // any thread, any number of times
+void CaptureLibraryLog();  // any thread, any number of times
 // The messages since the last call, in one line; of mounts that start at the same time, together.
 std::string TakeLibraryMessages();
 

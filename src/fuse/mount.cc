@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -35,9 +35,10 @@ Status CheckDevice() {
                 "/dev/fuse is missing: load the module with `modprobe fuse`, or give the container --device /dev/fuse");
   }
   if (errno == EACCES || errno == EPERM) {
-    return Fail(ErrorCode::kDenied,
-                "/dev/fuse may not be opened: give the container --device /dev/fuse and --cap-add SYS_ADMIN, or let this "
-                "user read and write /dev/fuse");
+    return Fail(
+        ErrorCode::kDenied,
+        "/dev/fuse may not be opened: give the container --device /dev/fuse and --cap-add SYS_ADMIN, or let this "
+        "user read and write /dev/fuse");
   }
   return FailErrno(errno, "cannot open /dev/fuse");
 }
@@ -64,13 +65,15 @@ Status CheckSystem(const MountOptions& options) {
   LEAT_RETURN_IF_ERROR(CheckDevice());
   if (geteuid() == 0) return {};
   if (!InPath("fusermount3")) {
-    return Fail(ErrorCode::kNotFound,
-                "fusermount3 is missing, and only root can mount without it: install the package fuse3, or run as root");
+    return Fail(
+        ErrorCode::kNotFound,
+        "fusermount3 is missing, and only root can mount without it: install the package fuse3, or run as root");
   }
   if (options.allow_other && !UserAllowOther()) {
-    return Fail(ErrorCode::kDenied,
-                "--allow-other needs a line `user_allow_other` in /etc/fuse.conf: ask the administrator for it, or mount "
-                "without --allow-other");
+    return Fail(
+        ErrorCode::kDenied,
+        "--allow-other needs a line `user_allow_other` in /etc/fuse.conf: ask the administrator for it, or mount "
+        "without --allow-other");
   }
   return {};
 }
@@ -104,7 +107,8 @@ class MountImplementation final : public Mount {
   ~MountImplementation() override { (void)Unmount(true); }
 
   Status Begin() {
-    std::string mount_options = "ro,nosuid,nodev,default_permissions,subtype=leat,fsname=" + EscapeOption(options_.source);
+    std::string mount_options =
+        "ro,nosuid,nodev,default_permissions,subtype=leat,fsname=" + EscapeOption(options_.source);
     if (options_.allow_other) mount_options += ",allow_other";
     LEAT_ASSIGN_OR_RETURN(session_, Session::Mount(options_.mountpoint, mount_options, server_));
     notifier_ = std::make_unique<KernelNotifier>(session_->get());
@@ -129,7 +133,8 @@ class MountImplementation final : public Mount {
         LogWarning(detached.error().message);  // closing the device below ends the connection all the same
       }
     }
-    // The session's threads go on until the notifier has stopped: a notice may wait for a request that is still to be read.
+    // The session's threads go on until the notifier has stopped: a notice may wait for a request that is still to be
+    // read.
     file_system_.SetKernel(nullptr);
     server_.pending.Close(EIO);
     notifier_->Stop();
@@ -166,7 +171,7 @@ class MountImplementation final : public Mount {
   std::unique_ptr<Session> session_;
   std::unique_ptr<KernelNotifier> notifier_;
   std::atomic<bool> unmounting_{false};
-  std::mutex mutex_;                  // protects ended_callback_, and ended_ against it
+  std::mutex mutex_;  // protects ended_callback_, and ended_ against it
   std::atomic<bool> ended_{false};
   std::function<void()> ended_callback_;
 };

@@ -33,7 +33,8 @@ class Mount {
 };
 
 enum class MountpointState { kReady, kMissing, kNotADirectory, kNotPermitted, kBusyMounted, kLeatMounted, kDead };
-// What is at `path` now. kDead: a FUSE mount whose daemon is gone (ENOTCONN). Never blocks on a hung mount longer than a second.
+// What is at `path` now. kDead: a FUSE mount whose daemon is gone (ENOTCONN). Never blocks on a hung mount longer than
+// a second.
 MountpointState InspectMountpoint(const std::string& path);
 // Detaches a dead mount.
 Status CleanDeadMount(const std::string& path);

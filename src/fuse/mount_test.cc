@@ -130,7 +130,8 @@ TEST_F(MountTest, ADirectoryOfFiveThousandIsWholeAndSeekable) {
 
 TEST_F(MountTest, AWarmEpochSendsNoMessage) {
   constexpr int kFiles = 200;
-  for (int i = 0; i < kFiles; ++i) rig_->store->PutObject("set/" + std::to_string(i), PatternBytes(30'000, static_cast<uint64_t>(i)));
+  for (int i = 0; i < kFiles; ++i)
+    rig_->store->PutObject("set/" + std::to_string(i), PatternBytes(30'000, static_cast<uint64_t>(i)));
   ASSERT_NO_FATAL_FAILURE(Start());
   const auto epoch = [&] {
     for (int i = 0; i < kFiles; ++i) {
@@ -162,7 +163,8 @@ TEST_F(MountTest, AReplacedObjectIsANewInodeAndTheOldOneIsStale) {
   ASSERT_NO_FATAL_FAILURE(Start());
   FileDescriptor old_file(open(Path("f").c_str(), O_RDONLY));
   ASSERT_TRUE(old_file.valid());
-  struct stat old_stat {}, new_stat {};
+  struct stat old_stat {
+  }, new_stat{};
   ASSERT_EQ(fstat(old_file.get(), &old_stat), 0);
   char byte = 0;
   ASSERT_EQ(pread(old_file.get(), &byte, 1, 0), 1);

@@ -116,8 +116,8 @@ Status Detach(const std::string& path, bool lazy) {
   if (error == EPERM) error = RunFusermount(target, lazy);
   if (error == 0) return {};
   if (error == EBUSY) {
-    return Fail(ErrorCode::kBusy, target + " is in use; end what uses it (`fuser -vm " + target +
-                                      "` lists it), or unmount with --force");
+    return Fail(ErrorCode::kBusy,
+                target + " is in use; end what uses it (`fuser -vm " + target + "` lists it), or unmount with --force");
   }
   return FailErrno(error, "cannot unmount " + target);
 }

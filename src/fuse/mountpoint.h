@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the system says of a path as a mountpoint. Never touches a mounted file system from the calling process, which a hung
-// one would hold for ever.
+// What the system says of a path as a mountpoint. Never touches a mounted file system from the calling process, which a
+// hung one would hold for ever.
 #pragma once
 
 #include <optional>

@@ -6,8 +6,8 @@
 
 namespace leat::fuse {
 namespace {
-// The request that this thread is registering: libfuse tells an interrupt that came before with a lock held that a reply
-// would free.
+// The request that this thread is registering: libfuse tells an interrupt that came before with a lock held that a
+// reply would free.
 thread_local PendingRequest* registering = nullptr;
 }  // namespace
 

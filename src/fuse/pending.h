@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// PendingRequest: a kernel request whose answer comes later, from any thread, exactly once: the answer itself, EINTR when
-// the program that waits is interrupted, or an error when the mount ends; whichever is first.
-// Ownership: its PendingRequests holds it until it is answered; so do the callbacks that will answer.
+// PendingRequest: a kernel request whose answer comes later, from any thread, exactly once: the answer itself, EINTR
+// when the program that waits is interrupted, or an error when the mount ends; whichever is first. Ownership: its
+// PendingRequests holds it until it is answered; so do the callbacks that will answer.
 #pragma once
 
 #include <atomic>

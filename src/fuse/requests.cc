@@ -27,8 +27,8 @@ namespace {
 // Changes are pushed to the kernel, so what it knows stays good; a day bounds what a lost notice could do.
 constexpr double kTimeoutSeconds = 86400;
 constexpr size_t kNameBytesMax = 255;
-constexpr size_t kReadBytesMax = 1u << 20;      // max_pages: what one READ can ask
-constexpr unsigned kMaxBackground = 512;        // the kernel's default, 12, lets slow cold reads hold up warm ones
+constexpr size_t kReadBytesMax = 1u << 20;  // max_pages: what one READ can ask
+constexpr unsigned kMaxBackground = 512;    // the kernel's default, 12, lets slow cold reads hold up warm ones
 constexpr unsigned kCongestionThreshold = 384;
 constexpr size_t kBlockBytes = 4096;
 
@@ -121,10 +121,11 @@ void LookUp(fuse_req_t request, fuse_ino_t parent, const char* name) {
     return;
   }
   const auto pending = server.pending.Register(request);
-  fs::LookUp(file_system, directory, wanted, [pending, &file_system, directory, wanted](Result<fs::LookUpAnswer> answer) {
-    const bool answered = pending->Answer([&](fuse_req_t waiting) { ReplyLookUp(waiting, answer); });
-    if (answered && answer) fs::LookUpAnswered(file_system, directory, wanted, *answer);
-  });
+  fs::LookUp(file_system, directory, wanted,
+             [pending, &file_system, directory, wanted](Result<fs::LookUpAnswer> answer) {
+               const bool answered = pending->Answer([&](fuse_req_t waiting) { ReplyLookUp(waiting, answer); });
+               if (answered && answer) fs::LookUpAnswered(file_system, directory, wanted, *answer);
+             });
 }
 
 void GetAttributes(fuse_req_t request, fuse_ino_t inode, fuse_file_info*) {
@@ -202,10 +203,10 @@ void ReplyDirectory(fuse_req_t request, fs::FileSystem& file_system, InodeId dir
       const auto next = static_cast<off_t>(entry.cookie);
       // Before the kernel can know it, so that no change goes untold.
       if (with_attributes && !dots) fs::EntryWithAttributesSent(file_system, entry.attributes.id);
-      const size_t needed =
-          with_attributes
-              ? fuse_add_direntry_plus(request, buffer.data() + used, size - used, entry.name.c_str(), &parameters, next)
-              : fuse_add_direntry(request, buffer.data() + used, size - used, entry.name.c_str(), &parameters.attr, next);
+      const size_t needed = with_attributes ? fuse_add_direntry_plus(request, buffer.data() + used, size - used,
+                                                                     entry.name.c_str(), &parameters, next)
+                                            : fuse_add_direntry(request, buffer.data() + used, size - used,
+                                                                entry.name.c_str(), &parameters.attr, next);
       if (needed > size - used) {
         full = true;
         break;
@@ -230,12 +231,13 @@ void ReadDirectoryOf(fuse_req_t request, fuse_ino_t inode, size_t size, off_t of
   if (!listed) return ReplyError(request, listed.error());
   if (*listed) return ReplyDirectory(request, file_system, directory, size, cookie, with_attributes);
   const auto pending = server.pending.Register(request);
-  fs::ListDirectory(file_system, directory, [pending, &file_system, directory, size, cookie, with_attributes](Status status) {
-    pending->Answer([&](fuse_req_t waiting) {
-      if (!status) return ReplyError(waiting, status.error());
-      ReplyDirectory(waiting, file_system, directory, size, cookie, with_attributes);
-    });
-  });
+  fs::ListDirectory(file_system, directory,
+                    [pending, &file_system, directory, size, cookie, with_attributes](Status status) {
+                      pending->Answer([&](fuse_req_t waiting) {
+                        if (!status) return ReplyError(waiting, status.error());
+                        ReplyDirectory(waiting, file_system, directory, size, cookie, with_attributes);
+                      });
+                    });
 }
 
 void ReadDirectory(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info*) {
@@ -294,8 +296,8 @@ void Control(fuse_req_t request, fuse_ino_t, unsigned, void*, fuse_file_info*, u
 }  // namespace
 
 const fuse_lowlevel_ops& Operations() {
-  // No per-inode state is kept here, so FORGET needs no answer of ours; what is absent libfuse answers ENOSYS, which the
-  // kernel remembers for FLUSH, ACCESS and the like. Writes never come: the mount is read-only.
+  // No per-inode state is kept here, so FORGET needs no answer of ours; what is absent libfuse answers ENOSYS, which
+  // the kernel remembers for FLUSH, ACCESS and the like. Writes never come: the mount is read-only.
   static const fuse_lowlevel_ops operations = [] {
     fuse_lowlevel_ops table{};
     table.init = Init;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Session: one libfuse session and the threads ("leat-fuse") that receive its requests. The device is not cloned, so that
-// one descriptor is all there is to the connection.
-// Threads: Start, Stop and Detach by the owner; the threads run the operations.
+// Session: one libfuse session and the threads ("leat-fuse") that receive its requests. The device is not cloned, so
+// that one descriptor is all there is to the connection. Threads: Start, Stop and Detach by the owner; the threads run
+// the operations.
 #pragma once
+
+#include <pthread.h>
 
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <pthread.h>
 
 #include "base/result.h"
 #include "fuse/libfuse.h"

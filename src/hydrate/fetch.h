@@ -125,7 +125,7 @@ struct Fetch {  // one GET of consecutive chunks
   FetchState state = FetchState::kQueued;
   std::map<uint64_t, std::vector<std::shared_ptr<Reader>>> waiters;  // by chunk
   std::vector<std::shared_ptr<RestoredObject>> watchers;
-  bool retried = false;    // after a corrupt body; once
+  bool retried = false;  // after a corrupt body; once
   uint32_t attempt = 0;
   bool cancelled = false;
   std::optional<env::RequestId> request;
@@ -133,8 +133,8 @@ struct Fetch {  // one GET of consecutive chunks
 
   // Only the thread that runs the fetch: the one that launches it, then the store's.
   std::unique_ptr<cache::Cache::Writer> writer;
-  Status kept;               // why what is fetched is not kept in the cache
-  Status failure;            // found before the store's own verdict
+  Status kept;     // why what is fetched is not kept in the cache
+  Status failure;  // found before the store's own verdict
   std::shared_ptr<Buffer> filling;
   uint64_t filled_bytes = 0;
   uint64_t chunk_at = 0;     // the chunk being filled

@@ -174,8 +174,8 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked() {
   const uint32_t background_limit = limit == 1 ? 1 : limit - std::max(1u, limit / 4);
   for (size_t priority = 0; priority < kPriorities; ++priority) {
     auto& queue = queues_[priority];
-    while (!queue.empty() && (queue.front()->state != FetchState::kQueued ||
-                              static_cast<size_t>(queue.front()->priority) != priority)) {
+    while (!queue.empty() &&
+           (queue.front()->state != FetchState::kQueued || static_cast<size_t>(queue.front()->priority) != priority)) {
       queue.pop_front();
     }
     if (queue.empty()) continue;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hydrator: owns every fetch from the repository into the cache.
 //
-// Single flight: however many readers and jobs want a block, it is fetched once. Demand goes before read-ahead, read-ahead
-// before background hydration and restore requests. One memory budget bounds all bytes in flight; one concurrency limit,
-// adapted to throughput and 503 SlowDown, bounds requests. A full cache never fails a read: it is read through.
-// Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max while reads continue in order.
+// Single flight: however many readers and jobs want a block, it is fetched once. Demand goes before read-ahead,
+// read-ahead before background hydration and restore requests. One memory budget bounds all bytes in flight; one
+// concurrency limit, adapted to throughput and 503 SlowDown, bounds requests. A full cache never fails a read: it is
+// read through. Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max
+// while reads continue in order.
 //
-// Threads: any. Callbacks run on the store's or the hydrator's own thread; they may reply to the kernel, must not block.
+// Threads: any. Callbacks run on the store's or the hydrator's own thread; they may reply to the kernel, must not
+// block.
 #pragma once
 
 #include <atomic>
@@ -42,8 +44,8 @@ struct DataSlice {
 };
 
 struct HydratorOptions {
-  uint64_t memory_bytes_max = 256u << 20;    // all bodies in flight
-  uint32_t requests_in_flight_max = 128;     // over all repositories
+  uint64_t memory_bytes_max = 256u << 20;  // all bodies in flight
+  uint32_t requests_in_flight_max = 128;   // over all repositories
   uint64_t range_bytes_first = 1u << 20;
   uint64_t range_bytes_max = 16u << 20;
   uint32_t ranges_ahead_max = 3;             // in flight ahead of a reader in order, once ranges are that long
@@ -51,12 +53,12 @@ struct HydratorOptions {
 };
 
 struct HydratorStatistics {
-  uint64_t demand_waiting = 0;       // readers waiting now
-  uint64_t fetching_objects = 0, fetching_bytes = 0;   // in flight now
-  uint64_t background_queued = 0;    // objects in restore and hydration queues now, as far as known
-  uint64_t fetched_objects = 0, fetched_bytes = 0;     // since the start
-  uint64_t read_through_bytes = 0;   // fetched but not kept: the cache was full
-  uint64_t memory_bytes = 0;         // in flight now
+  uint64_t demand_waiting = 0;                        // readers waiting now
+  uint64_t fetching_objects = 0, fetching_bytes = 0;  // in flight now
+  uint64_t background_queued = 0;                     // objects in restore and hydration queues now, as far as known
+  uint64_t fetched_objects = 0, fetched_bytes = 0;    // since the start
+  uint64_t read_through_bytes = 0;                    // fetched but not kept: the cache was full
+  uint64_t memory_bytes = 0;                          // in flight now
 };
 
 // Where background work comes from: pulled in batches, so that a plan for a million files costs no memory.
@@ -67,10 +69,10 @@ class HydrationSource {
   virtual std::vector<cache::ObjectRef> Next(size_t count) = 0;
 };
 
-struct HydrationProgress {  // written by the hydrator, read by anybody
-  std::atomic<uint64_t> objects_done{0}, bytes_done{0};        // fetched, or there already
-  std::atomic<uint64_t> objects_failed{0}, objects_skipped{0}; // skipped: no room in the cache
-  std::atomic<bool> finished{false}, cancelled{false};         // set `cancelled` to end it early
+struct HydrationProgress {                                      // written by the hydrator, read by anybody
+  std::atomic<uint64_t> objects_done{0}, bytes_done{0};         // fetched, or there already
+  std::atomic<uint64_t> objects_failed{0}, objects_skipped{0};  // skipped: no room in the cache
+  std::atomic<bool> finished{false}, cancelled{false};          // set `cancelled` to end it early
 };
 
 enum class BackgroundPriority { kHydration, kRestore };  // restore requests go after what is being read ahead of need
@@ -80,10 +82,11 @@ class Hydrator {
   static std::unique_ptr<Hydrator> Create(HydratorOptions options, cache::Cache& cache, const env::Clock& clock);
   virtual ~Hydrator() = default;  // cancels everything; every callback has run when it returns
 
-  // For a read that missed the cache: bytes [offset, offset + length) of the object, at most 1 MiB at a time or the kernel's read size.
-  // Errors: kObjectChanged (412), kNotFound, kDenied, kArchivedStorage, kCorrupt (twice), kTimedOut, kUnavailable, kThrottled.
-  virtual void Read(std::shared_ptr<Repository> repository, const cache::ObjectRef& object, uint64_t offset, uint64_t length,
-                    std::function<void(Result<DataSlice>)> done) = 0;
+  // For a read that missed the cache: bytes [offset, offset + length) of the object, at most 1 MiB at a time or the
+  // kernel's read size. Errors: kObjectChanged (412), kNotFound, kDenied, kArchivedStorage, kCorrupt (twice),
+  // kTimedOut, kUnavailable, kThrottled.
+  virtual void Read(std::shared_ptr<Repository> repository, const cache::ObjectRef& object, uint64_t offset,
+                    uint64_t length, std::function<void(Result<DataSlice>)> done) = 0;
 
   // Restores all that the source names, in its order, in the background; `done` runs once with the first error, if any
   // object failed. With keep_room, stops (skipped) when the cache has no free room instead of evicting.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one fetch: what the cache has by now is served from there, room is reserved, the GET runs, each chunk goes
-// to the cache and to those who wait for it, and at the end whoever is left learns why.
+// The life of one fetch: what the cache has by now is served from there, room is reserved, the GET runs, each chunk
+// goes to the cache and to those who wait for it, and at the end whoever is left learns why.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -160,8 +160,9 @@ void HydratorImplementation::StartGet(const FetchPointer& fetch) {
 
 void HydratorImplementation::OnStart(Fetch& fetch, const ObjectInfo& info) {
   if (info.etag != fetch.object.etag || info.size_bytes != fetch.object.size_bytes) {
-    fetch.failure = Fail(ErrorCode::kObjectChanged, "the object is no longer the version that was listed: " +
-                                                        fetch.object.key + "; open the file again to get the new one");
+    fetch.failure =
+        Fail(ErrorCode::kObjectChanged, "the object is no longer the version that was listed: " + fetch.object.key +
+                                            "; open the file again to get the new one");
     return;
   }
   if (fetch.repository->on_object_info) fetch.repository->on_object_info(info);
@@ -171,8 +172,8 @@ void HydratorImplementation::OnData(const FetchPointer& fetch, std::span<const s
   const Chunks chunks(fetch->object);
   while (!bytes.empty() && fetch->failure) {
     if (fetch->chunk_at >= fetch->chunk_end) {
-      fetch->failure = Fail(ErrorCode::kProtocol, "the repository sent more bytes than were asked for of " +
-                                                      fetch->object.key);
+      fetch->failure =
+          Fail(ErrorCode::kProtocol, "the repository sent more bytes than were asked for of " + fetch->object.key);
       return;
     }
     const uint64_t length = chunks.LengthOf(fetch->chunk_at);
@@ -231,7 +232,8 @@ bool HydratorImplementation::RetryCorrupt(const FetchPointer& fetch) {
     }
     if (!watchers.empty()) {
       for (uint64_t chunk = fetch->chunk_first; chunk < again_end; ++chunk) {
-        flights_.at(KeyOf(*fetch, chunk))->retried = true;  // or a body that is always wrong would be asked for for ever
+        flights_.at(KeyOf(*fetch, chunk))->retried =
+            true;  // or a body that is always wrong would be asked for for ever
       }
     }
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hydrator's inside, for hydrate/*.cc alone.
 //
-// One mutex protects all state; it is never held while the cache, a store, a source or a callback runs. Demand is launched
-// on the thread that reads, everything else on the hydrator's own thread; bodies arrive on the store's threads.
-// Functions named ...Locked are called with the mutex held.
+// One mutex protects all state; it is never held while the cache, a store, a source or a callback runs. Demand is
+// launched on the thread that reads, everything else on the hydrator's own thread; bodies arrive on the store's
+// threads. Functions named ...Locked are called with the mutex held.
 #pragma once
 
 #include <array>
@@ -82,9 +82,9 @@ class HydratorImplementation final : public Hydrator {
 
   // --- restores and the thread (hydrator_restore.cc)
   void Work();
-  bool Fill(const std::shared_ptr<RestoreOperation>& operation);  // true: there is more to do at once
+  bool Fill(const std::shared_ptr<RestoreOperation>& operation);     // true: there is more to do at once
   bool FillOne(const std::shared_ptr<RestoreOperation>& operation);  // false: nothing more for now
-  bool Pull(RestoreOperation& operation);  // false: the source is at its end
+  bool Pull(RestoreOperation& operation);                            // false: the source is at its end
   void AskForRange(const std::shared_ptr<RestoreOperation>& operation);
   bool Drain(RestoreOperation& operation);  // false: all is counted
   void FinishObjectLocked(RestoredObject& object);
@@ -104,7 +104,8 @@ class HydratorImplementation final : public Hydrator {
   bool wake_requested_ = false;
   bool stopping_ = false, quit_ = false;
   std::map<FlightKey, FetchPointer> flights_;
-  std::array<std::deque<FetchPointer>, kPriorities> queues_;  // a promoted fetch stays where it was too and is passed over
+  std::array<std::deque<FetchPointer>, kPriorities>
+      queues_;  // a promoted fetch stays where it was too and is passed over
   std::map<Fetch*, FetchPointer> running_;
   uint64_t reserved_bytes_ = 0;
   std::list<std::shared_ptr<Reader>> readers_;  // in the order of their deadlines

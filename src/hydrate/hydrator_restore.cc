@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Restores, and the hydrator's own thread: it pulls objects from sources, only so many that the requests in flight never
-// run dry, starts what is queued, ends what has waited too long, and tells who asked when all is done.
+// Restores, and the hydrator's own thread: it pulls objects from sources, only so many that the requests in flight
+// never run dry, starts what is queued, ends what has waited too long, and tells who asked when all is done.
 #include <algorithm>
 #include <utility>
 
@@ -9,8 +9,8 @@
 namespace leat::hydrate {
 namespace {
 
-constexpr size_t kPullCount = 64;           // objects asked of a source at a time
-constexpr int kStepsPerTurn = 512;          // of one restore, before the others and the queues get their turn
+constexpr size_t kPullCount = 64;                // objects asked of a source at a time
+constexpr int kStepsPerTurn = 512;               // of one restore, before the others and the queues get their turn
 constexpr std::chrono::milliseconds kTick{100};  // how late a deadline or a cancelled restore may be noticed
 
 }  // namespace
@@ -112,7 +112,8 @@ bool HydratorImplementation::FillOne(const std::shared_ptr<RestoreOperation>& op
     FinishObjectLocked(*object);
   } else {
     AskLocked(operation->repository, object->object, 0, 1,
-              operation->priority == BackgroundPriority::kHydration ? Priority::kHydration : Priority::kRestore, object);
+              operation->priority == BackgroundPriority::kHydration ? Priority::kHydration : Priority::kRestore,
+              object);
   }
   return true;
 }
@@ -239,9 +240,10 @@ void HydratorImplementation::TimeOutReaders() {
     std::lock_guard lock(mutex_);
     while (!readers_.empty() && readers_.front()->deadline <= now) {
       AnswerLocked(readers_.front(),
-                       Fail(ErrorCode::kTimedOut, "the repository did not answer a read in time; it may be unreachable, "
-                                                  "the read can be tried again"),
-                       answers);
+                   Fail(ErrorCode::kTimedOut,
+                        "the repository did not answer a read in time; it may be unreachable, "
+                        "the read can be tried again"),
+                   answers);
     }
   }
   Run(answers);

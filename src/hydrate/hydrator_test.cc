@@ -45,7 +45,8 @@ class ListSource final : public HydrationSource {
 
 class HydratorTest : public testing::Test {
  protected:
-  void Build(HydratorOptions options = {}, uint64_t capacity_bytes = 1u << 30, sim::MemoryObjectStoreOptions store = {}) {
+  void Build(HydratorOptions options = {}, uint64_t capacity_bytes = 1u << 30,
+             sim::MemoryObjectStoreOptions store = {}) {
     store_ = std::make_shared<sim::MemoryObjectStore>(store);
     repository_ = std::make_shared<Repository>(Repository{store_, {}});
     cache_ = std::make_unique<MemoryCache>(capacity_bytes);
@@ -71,8 +72,7 @@ class HydratorTest : public testing::Test {
     auto future = promise->get_future();
     hydrator_->Read(repository_, object, offset, length, [promise](Result<DataSlice> slice) {
       if (!slice) return promise->set_value(Fail(slice.error()));  // a second call would throw
-      promise->set_value(
-          std::string(reinterpret_cast<const char*>(slice->bytes.data()), slice->bytes.size()));
+      promise->set_value(std::string(reinterpret_cast<const char*>(slice->bytes.data()), slice->bytes.size()));
     });
     return future;
   }
@@ -119,7 +119,8 @@ TEST_F(HydratorTest, OneGetForManyReadersOfASmallObject) {
   while (store_->FaultsFired() == 0) std::this_thread::yield();
   store_->ReleaseStalled();
   for (uint64_t i = 0; i < 100; ++i) {
-    if (i > 0 && answers[i].wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) store_->ReleaseStalled();
+    if (i > 0 && answers[i].wait_for(std::chrono::milliseconds(0)) != std::future_status::ready)
+      store_->ReleaseStalled();
     ExpectRight(std::move(answers[i]), object, i * 1000, 50'000);
   }
   EXPECT_EQ(store_->GetsOf("a"), 1u);

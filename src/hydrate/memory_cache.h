@@ -40,7 +40,8 @@ class MemoryCache final : public cache::Cache {
     }
     return bytes;
   }
-  Result<std::unique_ptr<Writer>> StartWrite(const cache::ObjectRef& object, uint64_t offset, uint64_t length) override {
+  Result<std::unique_ptr<Writer>> StartWrite(const cache::ObjectRef& object, uint64_t offset,
+                                             uint64_t length) override {
     LEAT_CHECK(offset % ChunkBytes(object) == 0);
     LEAT_CHECK((offset + length) % ChunkBytes(object) == 0 || offset + length == object.size_bytes);
     std::lock_guard lock(mutex_);

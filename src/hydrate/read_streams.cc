@@ -22,9 +22,9 @@ FetchPlan ReadStreams::Plan(const cache::ObjectRef& object, uint64_t offset, uin
   });
   if (continued == known.streams.end()) {
     if (known.streams.size() >= options_.streams_per_object_max) {
-      known.streams.erase(std::min_element(
-          known.streams.begin(), known.streams.end(),
-          [](const Stream& left, const Stream& right) { return left.last_used < right.last_used; }));
+      known.streams.erase(
+          std::min_element(known.streams.begin(), known.streams.end(),
+                           [](const Stream& left, const Stream& right) { return left.last_used < right.last_used; }));
     }
     // A read at the start of the object is likely the first of many; anywhere else only what it touches is fetched.
     if (offset == 0) {
@@ -54,8 +54,7 @@ FetchPlan ReadStreams::Plan(const cache::ObjectRef& object, uint64_t offset, uin
     }
   }
   // Inside what is being fetched already: more is asked for only when the last range has been reached.
-  const uint64_t last_range_first =
-      stream.fetched_end - std::min(stream.fetched_end, stream.range_bytes / block);
+  const uint64_t last_range_first = stream.fetched_end - std::min(stream.fetched_end, stream.range_bytes / block);
   const bool all_fetched = plan.demand_end <= stream.fetched_end;
   if (all_fetched && plan.demand_end <= last_range_first) return plan;
   if (all_fetched && stream.fetched_end >= blocks) return plan;

@@ -2,8 +2,9 @@
 // Which reads of large objects go in order, and how far ahead of them to fetch.
 //
 // Only misses are seen here: what was fetched ahead is a hit and never asked for. So a read continues a stream when it
-// begins where the last read of it ended, or inside or right behind what was fetched for it. Several streams of an object
-// are told apart, since the kernel sends reads of one file out of order and jobs read one shard in several places.
+// begins where the last read of it ended, or inside or right behind what was fetched for it. Several streams of an
+// object are told apart, since the kernel sends reads of one file out of order and jobs read one shard in several
+// places.
 //
 // Confined to the caller's lock. Offsets and lengths in bytes.
 #pragma once
@@ -21,8 +22,8 @@ struct ReadStreamsOptions {
   uint64_t block_bytes = 1u << 20;
   uint64_t range_bytes_first = 1u << 20;
   uint64_t range_bytes_max = 16u << 20;
-  uint32_t ranges_ahead_max = 3;   // once ranges are as long as they get; before that one
-  size_t objects_max = 1024;       // the least recently read is forgotten
+  uint32_t ranges_ahead_max = 3;  // once ranges are as long as they get; before that one
+  size_t objects_max = 1024;      // the least recently read is forgotten
   size_t streams_per_object_max = 8;
 };
 
@@ -45,7 +46,7 @@ class ReadStreams {
     uint64_t end = 0;            // bytes: where the last read ended
     uint64_t fetched_first = 0;  // blocks asked for on behalf of the stream: [fetched_first, fetched_end)
     uint64_t fetched_end = 0;
-    uint64_t range_bytes = 0;    // length of the range fetched last
+    uint64_t range_bytes = 0;  // length of the range fetched last
     uint64_t last_used = 0;
   };
   struct Streams {

@@ -33,7 +33,8 @@ struct FreeEntry {
 
 tl::unexpected<Error> Broken(archive* a, const std::string& path) {
   const char* text = archive_error_string(a);
-  return Fail(ErrorCode::kInvalidArgument, path + " cannot be unpacked: " + EscapeForDisplay(text ? text : "unknown error"));
+  return Fail(ErrorCode::kInvalidArgument,
+              path + " cannot be unpacked: " + EscapeForDisplay(text ? text : "unknown error"));
 }
 
 // Whether `name` stays below the directory that it is relative to.
@@ -48,7 +49,8 @@ bool StaysInside(const std::string& name) {
 Status CheckEntry(archive_entry* entry, const std::string& archive_path) {
   const char* name = archive_entry_pathname(entry);
   const auto refuse = [&](const std::string& why) {
-    return Fail(ErrorCode::kInvalidArgument, archive_path + ": the entry '" + EscapeForDisplay(name ? name : "") + "' " + why);
+    return Fail(ErrorCode::kInvalidArgument,
+                archive_path + ": the entry '" + EscapeForDisplay(name ? name : "") + "' " + why);
   };
   if (!name || !StaysInside(name)) return refuse("would be written outside the code directory");
   if (const char* target = archive_entry_hardlink(entry)) {
@@ -115,11 +117,13 @@ Status ExtractArchive(const std::string& archive_path, const std::string& direct
     if (code == ARCHIVE_EOF) break;
     if (code != ARCHIVE_OK) return Broken(reader.get(), archive_path);
     if (++entries > limits.entries_max) {
-      return Fail(ErrorCode::kInvalidArgument, archive_path + " has more than " + std::to_string(limits.entries_max) + " entries");
+      return Fail(ErrorCode::kInvalidArgument,
+                  archive_path + " has more than " + std::to_string(limits.entries_max) + " entries");
     }
     LEAT_RETURN_IF_ERROR(CheckEntry(entry, archive_path));
     const auto size = static_cast<uint64_t>(std::max<la_int64_t>(0, archive_entry_size(entry)));
-    if (size > bytes_left) return Fail(ErrorCode::kInvalidArgument, archive_path + " unpacks to more than is allowed for code");
+    if (size > bytes_left)
+      return Fail(ErrorCode::kInvalidArgument, archive_path + " unpacks to more than is allowed for code");
     const std::string name = archive_entry_pathname(entry);
     archive_entry_set_pathname(entry, (root + "/" + name).c_str());
     if (const char* target = archive_entry_hardlink(entry)) {

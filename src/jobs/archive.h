@@ -17,8 +17,8 @@ struct ExtractLimits {
   uint64_t bytes_max = uint64_t{8} << 30;
 };
 
-// Unpacks a tar (plain or compressed) into an existing directory. Refuses absolute names, "..", links that lead out, and
-// anything but files, directories and links. File modes keep their permission bits, without set-user-ID.
+// Unpacks a tar (plain or compressed) into an existing directory. Refuses absolute names, "..", links that lead out,
+// and anything but files, directories and links. File modes keep their permission bits, without set-user-ID.
 Status ExtractArchive(const std::string& archive_path, const std::string& directory, ExtractLimits limits = {});
 
 // Receives an archive as it is made. A failure ends the making with it.

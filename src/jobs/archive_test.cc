@@ -83,9 +83,8 @@ TEST_F(Archive, RoundTrip) {
 
 TEST_F(Archive, ASinkThatFailsEndsTheArchive) {
   ASSERT_TRUE(WriteFileAtomically(root_ + "/out/file", "x", 0644, false));
-  const Status status = WriteArchive(root_ + "/out", [](std::span<const std::byte>) -> Status {
-    return Fail(ErrorCode::kNoSpace, "full");
-  });
+  const Status status = WriteArchive(
+      root_ + "/out", [](std::span<const std::byte>) -> Status { return Fail(ErrorCode::kNoSpace, "full"); });
   EXPECT_EQ(status.error().code, ErrorCode::kNoSpace);
 }
 

@@ -50,9 +50,10 @@ Status CopyFromDisk(const std::string& source, const std::string& code_directory
   const auto what = fs::status(path, error);
   if (fs::is_regular_file(what)) return ExtractArchive(path, code_directory);
   if (!fs::is_directory(what)) {
-    return Fail(ErrorCode::kNotFound, "sagemaker_submit_directory " + source +
-                                          " is no directory and no archive; it must be a directory, a .tar.gz, or an s3:// URL "
-                                          "of either");
+    return Fail(ErrorCode::kNotFound,
+                "sagemaker_submit_directory " + source +
+                    " is no directory and no archive; it must be a directory, a .tar.gz, or an s3:// URL "
+                    "of either");
   }
   fs::copy(path, code_directory, fs::copy_options::recursive | fs::copy_options::copy_symlinks, error);
   if (error) return Fail(ErrorCode::kIo, "copying the code from " + path + ": " + error.message());
@@ -60,8 +61,9 @@ Status CopyFromDisk(const std::string& source, const std::string& code_directory
 }
 
 std::string ShellQuoted(const std::string& text) {
-  if (!text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_") ==
-                           std::string::npos) {
+  if (!text.empty() &&
+      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_") ==
+          std::string::npos) {
     return text;
   }
   std::string out = "'";
@@ -71,8 +73,9 @@ std::string ShellQuoted(const std::string& text) {
 
 }  // namespace
 
-Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories, const std::string& code_directory,
-                                   const std::string& python, unsigned connections, const StopLevel& stop) {
+Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories,
+                                   const std::string& code_directory, const std::string& python, unsigned connections,
+                                   const StopLevel& stop) {
   TrainerProgram program;
   const std::string source = HyperparameterOr(job, "sagemaker_submit_directory", "");
   if (source.rfind("s3://", 0) == 0) {
@@ -88,8 +91,10 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
     return program;
   }
   const std::string path = code_directory + "/" + program.name;
-  if (program.name[0] == '/' || ("/" + program.name + "/").find("/../") != std::string::npos || !fs::is_regular_file(path)) {
-    return Fail(ErrorCode::kNotFound, "sagemaker_program " + program.name + " is no file in sagemaker_submit_directory " +
+  if (program.name[0] == '/' || ("/" + program.name + "/").find("/../") != std::string::npos ||
+      !fs::is_regular_file(path)) {
+    return Fail(ErrorCode::kNotFound, "sagemaker_program " + program.name +
+                                          " is no file in sagemaker_submit_directory " +
                                           (source.empty() ? "(which is not set)" : source));
   }
   if (fs::exists(code_directory + "/requirements.txt")) {

@@ -19,7 +19,8 @@ struct TrainerProgram {
 };
 
 // `code_directory`: exists and is empty. `python`: the interpreter for .py programs.
-Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories, const std::string& code_directory,
-                                   const std::string& python, unsigned connections, const StopLevel& stop);
+Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories,
+                                   const std::string& code_directory, const std::string& python, unsigned connections,
+                                   const StopLevel& stop);
 
 }  // namespace leat::jobs

@@ -15,10 +15,17 @@ namespace {
 const std::set<std::string> kReserved = {"_tuning_objective_metric", "default_user_module_name"};
 
 // Secrets of the caller, and what would lead an AWS client to them.
-const std::set<std::string> kWithheld = {
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"};
+const std::set<std::string> kWithheld = {"AWS_ACCESS_KEY_ID",
+                                         "AWS_SECRET_ACCESS_KEY",
+                                         "AWS_SESSION_TOKEN",
+                                         "AWS_SECURITY_TOKEN",
+                                         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                                         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                                         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                                         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                         "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                         "AWS_SHARED_CREDENTIALS_FILE",
+                                         "AWS_PROFILE"};
 
 // repr(float): shortest digits that read back as the same number, exponents below -4 and from 16 on.
 std::string PythonFloat(double value) {
@@ -77,11 +84,13 @@ std::string PythonQuoted(const std::string& text) {
 std::string EnvironmentText(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_null()) return "";
-  return value.is_number_float() ? PythonFloat(value.get<double>()) : value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return value.is_number_float() ? PythonFloat(value.get<double>())
+                                 : value.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
 std::string Upper(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return text;
 }
 
@@ -154,17 +163,17 @@ Json ResourceConfig(const Machine& machine) {
           {"current_host", "algo-1"},
           {"current_instance_type", machine.instance_type},
           {"hosts", hosts},
-          {"instance_groups",
-           Json::array({{{"hosts", hosts},
-                         {"instance_group_name", "homogeneousCluster"},
-                         {"instance_type", machine.instance_type}}})},
+          {"instance_groups", Json::array({{{"hosts", hosts},
+                                            {"instance_group_name", "homogeneousCluster"},
+                                            {"instance_type", machine.instance_type}}})},
           {"network_interface_name", "lo"}};
 }
 
 Json InputDataConfig(const TrainingJob& job) {
   Json config = Json::object();
   for (const auto& channel : job.channels) {
-    Json entry = {{"TrainingInputMode", "File"}, {"S3DistributionType", "FullyReplicated"}, {"RecordWrapperType", "None"}};
+    Json entry = {
+        {"TrainingInputMode", "File"}, {"S3DistributionType", "FullyReplicated"}, {"RecordWrapperType", "None"}};
     if (!channel.content_type.empty()) entry["ContentType"] = channel.content_type;
     config[channel.name] = std::move(entry);
   }
@@ -184,8 +193,9 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   Json framework = Json::object();
   std::string log_level = "20", module_directory = paths.Code();
   static const std::set<std::string> toolkits_own = {
-      "sagemaker_program", "sagemaker_submit_directory", "sagemaker_enable_cloudwatch_metrics", "sagemaker_region",
-      "sagemaker_container_log_level", "sagemaker_job_name", "sagemaker_s3_output"};
+      "sagemaker_program",  "sagemaker_submit_directory",    "sagemaker_enable_cloudwatch_metrics",
+      "sagemaker_region",   "sagemaker_container_log_level", "sagemaker_job_name",
+      "sagemaker_s3_output"};
   for (const auto& [name, text] : job.hyperparameters) {
     if (name == "sagemaker_container_log_level") log_level = PlainValue(text);
     if (name == "sagemaker_submit_directory") module_directory = PlainValue(text);
@@ -200,47 +210,86 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   }
   const std::string module = EndsWith(program, ".py") ? program.substr(0, program.size() - 3) : program;
   const Json hosts = resources["hosts"], groups = resources["instance_groups"];
-  Json training = {{"additional_framework_parameters", framework}, {"channel_input_dirs", channel_directories},
-                   {"current_host", "algo-1"}, {"current_instance_group", "homogeneousCluster"},
-                   {"current_instance_group_hosts", hosts}, {"current_instance_type", machine.instance_type},
-                   {"distribution_hosts", hosts}, {"distribution_instance_groups", Json::array()},
-                   {"framework_module", nullptr}, {"hosts", hosts}, {"hyperparameters", hyperparameters},
-                   {"input_config_dir", base + "/input/config"}, {"input_data_config", inputs},
-                   {"input_dir", base + "/input"}, {"instance_groups", Json::array({"homogeneousCluster"})},
-                   {"instance_groups_dict", {{"homogeneousCluster", groups[0]}}}, {"is_hetero", false}, {"is_master", true},
-                   {"job_name", job.name}, {"log_level", 20}, {"master_hostname", "algo-1"}, {"model_dir", base + "/model"},
-                   {"module_dir", module_directory}, {"module_name", module}, {"network_interface_name", "lo"},
-                   {"num_cpus", machine.cpus}, {"num_gpus", machine.gpus}, {"num_neurons", 0},
-                   {"output_data_dir", base + "/output/data"}, {"output_dir", base + "/output"},
-                   {"output_intermediate_dir", base + "/output/intermediate"}, {"resource_config", resources},
+  Json training = {{"additional_framework_parameters", framework},
+                   {"channel_input_dirs", channel_directories},
+                   {"current_host", "algo-1"},
+                   {"current_instance_group", "homogeneousCluster"},
+                   {"current_instance_group_hosts", hosts},
+                   {"current_instance_type", machine.instance_type},
+                   {"distribution_hosts", hosts},
+                   {"distribution_instance_groups", Json::array()},
+                   {"framework_module", nullptr},
+                   {"hosts", hosts},
+                   {"hyperparameters", hyperparameters},
+                   {"input_config_dir", base + "/input/config"},
+                   {"input_data_config", inputs},
+                   {"input_dir", base + "/input"},
+                   {"instance_groups", Json::array({"homogeneousCluster"})},
+                   {"instance_groups_dict", {{"homogeneousCluster", groups[0]}}},
+                   {"is_hetero", false},
+                   {"is_master", true},
+                   {"job_name", job.name},
+                   {"log_level", 20},
+                   {"master_hostname", "algo-1"},
+                   {"model_dir", base + "/model"},
+                   {"module_dir", module_directory},
+                   {"module_name", module},
+                   {"network_interface_name", "lo"},
+                   {"num_cpus", machine.cpus},
+                   {"num_gpus", machine.gpus},
+                   {"num_neurons", 0},
+                   {"output_data_dir", base + "/output/data"},
+                   {"output_dir", base + "/output"},
+                   {"output_intermediate_dir", base + "/output/intermediate"},
+                   {"resource_config", resources},
                    {"user_entry_point", program}};
   std::map<std::string, std::string> environment = {
-      {"TRAINING_JOB_NAME", job.name}, {"TRAINING_JOB_ARN", TrainingJobArn(job.name)},
-      {"SM_MODEL_DIR", base + "/model"}, {"SM_OUTPUT_DIR", base + "/output"}, {"SM_OUTPUT_DATA_DIR", base + "/output/data"},
-      {"SM_OUTPUT_INTERMEDIATE_DIR", base + "/output/intermediate"}, {"SM_INPUT_DIR", base + "/input"},
-      {"SM_INPUT_CONFIG_DIR", base + "/input/config"}, {"SM_CHANNELS", EnvironmentText(channels)},
-      {"SM_HPS", EnvironmentText(hyperparameters)}, {"SM_USER_ARGS", EnvironmentText(ScriptArguments(hyperparameters))},
-      {"SM_HOSTS", EnvironmentText(hosts)}, {"SM_CURRENT_HOST", "algo-1"},
-      {"SM_CURRENT_INSTANCE_TYPE", machine.instance_type}, {"SM_CURRENT_INSTANCE_GROUP", "homogeneousCluster"},
-      {"SM_CURRENT_INSTANCE_GROUP_HOSTS", EnvironmentText(hosts)}, {"SM_INSTANCE_GROUPS", "[\"homogeneousCluster\"]"},
+      {"TRAINING_JOB_NAME", job.name},
+      {"TRAINING_JOB_ARN", TrainingJobArn(job.name)},
+      {"SM_MODEL_DIR", base + "/model"},
+      {"SM_OUTPUT_DIR", base + "/output"},
+      {"SM_OUTPUT_DATA_DIR", base + "/output/data"},
+      {"SM_OUTPUT_INTERMEDIATE_DIR", base + "/output/intermediate"},
+      {"SM_INPUT_DIR", base + "/input"},
+      {"SM_INPUT_CONFIG_DIR", base + "/input/config"},
+      {"SM_CHANNELS", EnvironmentText(channels)},
+      {"SM_HPS", EnvironmentText(hyperparameters)},
+      {"SM_USER_ARGS", EnvironmentText(ScriptArguments(hyperparameters))},
+      {"SM_HOSTS", EnvironmentText(hosts)},
+      {"SM_CURRENT_HOST", "algo-1"},
+      {"SM_CURRENT_INSTANCE_TYPE", machine.instance_type},
+      {"SM_CURRENT_INSTANCE_GROUP", "homogeneousCluster"},
+      {"SM_CURRENT_INSTANCE_GROUP_HOSTS", EnvironmentText(hosts)},
+      {"SM_INSTANCE_GROUPS", "[\"homogeneousCluster\"]"},
       {"SM_INSTANCE_GROUPS_DICT", EnvironmentText(training["instance_groups_dict"])},
-      {"SM_DISTRIBUTION_INSTANCE_GROUPS", "[]"}, {"SM_IS_HETERO", "false"}, {"SM_NETWORK_INTERFACE_NAME", "lo"},
-      {"SM_NUM_CPUS", std::to_string(machine.cpus)}, {"SM_NUM_GPUS", std::to_string(machine.gpus)}, {"SM_NUM_NEURONS", "0"},
-      {"SM_MODULE_NAME", module}, {"SM_MODULE_DIR", module_directory}, {"SM_USER_ENTRY_POINT", program},
-      {"SM_FRAMEWORK_MODULE", ""}, {"SM_FRAMEWORK_PARAMS", EnvironmentText(framework)}, {"SM_LOG_LEVEL", log_level},
-      {"SM_RESOURCE_CONFIG", EnvironmentText(resources)}, {"SM_INPUT_DATA_CONFIG", EnvironmentText(inputs)},
+      {"SM_DISTRIBUTION_INSTANCE_GROUPS", "[]"},
+      {"SM_IS_HETERO", "false"},
+      {"SM_NETWORK_INTERFACE_NAME", "lo"},
+      {"SM_NUM_CPUS", std::to_string(machine.cpus)},
+      {"SM_NUM_GPUS", std::to_string(machine.gpus)},
+      {"SM_NUM_NEURONS", "0"},
+      {"SM_MODULE_NAME", module},
+      {"SM_MODULE_DIR", module_directory},
+      {"SM_USER_ENTRY_POINT", program},
+      {"SM_FRAMEWORK_MODULE", ""},
+      {"SM_FRAMEWORK_PARAMS", EnvironmentText(framework)},
+      {"SM_LOG_LEVEL", log_level},
+      {"SM_RESOURCE_CONFIG", EnvironmentText(resources)},
+      {"SM_INPUT_DATA_CONFIG", EnvironmentText(inputs)},
       {"SM_TRAINING_ENV", EnvironmentText(training)}};
   for (const auto& [name, directory] : channel_directories.items()) {
     environment["SM_CHANNEL_" + Upper(name)] = directory.get<std::string>();
   }
-  for (const auto& [name, value] : hyperparameters.items()) environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
+  for (const auto& [name, value] : hyperparameters.items())
+    environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
   if (base != "/opt/ml") environment["SAGEMAKER_BASE_DIR"] = base;
   for (const auto& [name, value] : job.environment) environment[name] = value;
   return environment;
 }
 
 std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,
-                                            const std::map<std::string, std::string>& contract, const ContractPaths& paths) {
+                                            const std::map<std::string, std::string>& contract,
+                                            const ContractPaths& paths) {
   std::map<std::string, std::string> environment;
   for (const auto& entry : caller) {
     const size_t equals = entry.find('=');

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a training script is given, as the SageMaker training toolkit gives it: arguments, SM_* variables, and the files in
-// input/config. Pure; any thread. Source: github.com/aws/sagemaker-training-toolkit, and observed output of the service.
+// What a training script is given, as the SageMaker training toolkit gives it: arguments, SM_* variables, and the files
+// in input/config. Pure; any thread. Source: github.com/aws/sagemaker-training-toolkit, and observed output of the
+// service.
 #pragma once
 
 #include <map>
@@ -42,8 +43,10 @@ std::string TrainingJobArn(const std::string& name);
 // SM_*, TRAINING_JOB_NAME, TRAINING_JOB_ARN, and the job's Environment (which has the last word).
 std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, const Machine& machine,
                                                        const ContractPaths& paths, const std::string& program);
-// `caller` (NAME=value) without what must not reach a training script (credentials, another job's SM_*), then `contract`.
+// `caller` (NAME=value) without what must not reach a training script (credentials, another job's SM_*), then
+// `contract`.
 std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,
-                                            const std::map<std::string, std::string>& contract, const ContractPaths& paths);
+                                            const std::map<std::string, std::string>& contract,
+                                            const ContractPaths& paths);
 
 }  // namespace leat::jobs

@@ -26,8 +26,8 @@ TEST(Contract, ArgumentsAreThoseOfTheToolkit) {
                                                       {"sagemaker_program", "\"train.py\""},
                                                       {"_tuning_objective_metric", "loss"}});
   EXPECT_THAT(ScriptArguments(hyperparameters),
-              ElementsAre("-Z", "up", "-a", "1", "-d", "x=1,y=2", "-e", "", "--flag", "True", "-l", "[1, 2]", "--learning-rate",
-                          "1e-05", "--lr", "0.1", "-n", "", "-s", "x y"));
+              ElementsAre("-Z", "up", "-a", "1", "-d", "x=1,y=2", "-e", "", "--flag", "True", "-l", "[1, 2]",
+                          "--learning-rate", "1e-05", "--lr", "0.1", "-n", "", "-s", "x y"));
 }
 
 TEST(Contract, PythonForms) {

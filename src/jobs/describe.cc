@@ -32,7 +32,8 @@ void AddMetrics(Json& description, const std::vector<MetricSample>& samples) {
   Json finals = Json::array(), best = Json::array();
   for (const auto& name : order) {
     const auto& sample = last.at(name);
-    finals.push_back({{"MetricName", name}, {"Value", NumberOrText(sample.value)}, {"Timestamp", EpochSeconds(sample.at_ns)}});
+    finals.push_back(
+        {{"MetricName", name}, {"Value", NumberOrText(sample.value)}, {"Timestamp", EpochSeconds(sample.at_ns)}});
     const auto found = range.find(name);
     if (found == range.end()) continue;
     best.push_back({{"MetricName", name},
@@ -74,9 +75,11 @@ Json DescribeTrainingJob(const std::string& name, const JobState& state, const s
   Json description = state.request;
   description.update(SummarizeTrainingJob(name, state));
   if (!state.tuning_job.empty()) {
-    description["TuningJobArn"] = "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(state.tuning_job);
+    description["TuningJobArn"] =
+        "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(state.tuning_job);
   }
-  for (const char* flag : {"EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"}) {
+  for (const char* flag :
+       {"EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"}) {
     if (!description.contains(flag)) description[flag] = false;
   }
   if (!description.contains("StoppingCondition")) description["StoppingCondition"] = {{"MaxRuntimeInSeconds", 86400}};
@@ -95,7 +98,9 @@ Json DescribeTrainingJob(const std::string& name, const JobState& state, const s
   }
   Json transitions = Json::array();
   for (const auto& transition : state.transitions) {
-    Json entry = {{"Status", transition.status}, {"StartTime", EpochSeconds(transition.start_ns)}, {"StatusMessage", transition.message}};
+    Json entry = {{"Status", transition.status},
+                  {"StartTime", EpochSeconds(transition.start_ns)},
+                  {"StatusMessage", transition.message}};
     if (transition.end_ns) entry["EndTime"] = EpochSeconds(*transition.end_ns);
     transitions.push_back(std::move(entry));
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A job's state in the shape of SageMaker's DescribeTrainingJob. Times are seconds since the epoch. Pure; any thread.
-// Leat's own members: LeatDataAccounting (times and S3 requests), LeatBestMetrics (lowest and highest value of each metric).
+// Leat's own members: LeatDataAccounting (times and S3 requests), LeatBestMetrics (lowest and highest value of each
+// metric).
 #pragma once
 
 #include <string>

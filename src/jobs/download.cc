@@ -132,8 +132,9 @@ Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string
       env::GetRequest get;
       get.key = object.key;
       get.if_match = object.etag;
-      store.Get(std::move(get), std::make_shared<FileReceiver>(directory + "/" + relative,
-                                                               [flight](Status ended) { flight->Leave(std::move(ended)); }));
+      store.Get(std::move(get), std::make_shared<FileReceiver>(directory + "/" + relative, [flight](Status ended) {
+                  flight->Leave(std::move(ended));
+                }));
     }
     more = !page->next_token.empty();
     request.continuation_token = page->next_token;
@@ -142,9 +143,10 @@ Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string
   if (!status) return Fail(status.error());
   if (!fetched) return Fail(fetched.error());
   if (result.objects == 0) {
-    return Fail(ErrorCode::kNotFound, "No S3 objects found under S3 URL \"" + uri +
-                                          "\" given in input data source. Please ensure that the bucket exists, that objects "
-                                          "exist under that S3 prefix, and that you may list them");
+    return Fail(ErrorCode::kNotFound,
+                "No S3 objects found under S3 URL \"" + uri +
+                    "\" given in input data source. Please ensure that the bucket exists, that objects "
+                    "exist under that S3 prefix, and that you may list them");
   }
   return result;
 }

@@ -168,7 +168,9 @@ class SqliteJobStore final : public JobStore {
 
  private:
   tl::unexpected<leat::Error> Error(int code) {
-    const ErrorCode meaning = code == SQLITE_FULL ? ErrorCode::kNoSpace : code == SQLITE_BUSY ? ErrorCode::kBusy : ErrorCode::kIo;
+    const ErrorCode meaning = code == SQLITE_FULL   ? ErrorCode::kNoSpace
+                              : code == SQLITE_BUSY ? ErrorCode::kBusy
+                                                    : ErrorCode::kIo;
     return Fail(meaning, path_ + ": " + sqlite3_errmsg(database_));
   }
 
@@ -177,7 +179,8 @@ class SqliteJobStore final : public JobStore {
     const int code = select.Bind(static_cast<int64_t>(kind)).Bind(name).Step();
     if (code == SQLITE_ROW) return select.Integer(0);
     if (code != SQLITE_DONE) return Error(code);
-    return Fail(ErrorCode::kNotFound, "Requested resource not found: no job is named " + name + " (leat jobs list shows them)");
+    return Fail(ErrorCode::kNotFound,
+                "Requested resource not found: no job is named " + name + " (leat jobs list shows them)");
   }
 
   Status Insert(int64_t number, const Event& event) {
@@ -204,7 +207,7 @@ uint64_t StartTicks(int64_t pid) {
   std::istringstream fields(stat->substr(end_of_name + 1));
   std::string field;
   fields >> field;
-  if (field == "Z" || field == "X") return 0;  // dead already
+  if (field == "Z" || field == "X") return 0;     // dead already
   for (int i = 4; i <= 22; ++i) fields >> field;  // proc(5): field 22 is the start time
   return ParseUnsigned(field).value_or(0);
 }
@@ -242,14 +245,15 @@ Status JobStore::EndAbandoned(int64_t now_ns) {
       if (state.IsTerminal() || IsAlive(state.supervisor)) continue;
       const std::string what = kind == JobKind::kTraining ? "leat train" : "leat tune";
       const std::string message = kind == JobKind::kTraining ? "Training job failed" : "Tuning job failed";
-      LEAT_RETURN_IF_ERROR(Append(kind, name,
-                                  {"ended", now_ns,
-                                   {{"status", "Failed"},
-                                    {"secondary", "Failed"},
-                                    {"message", message},
-                                    {"failure_reason", "InternalServerError: the supervisor (" + what + ", process " +
-                                                           std::to_string(state.supervisor.pid) +
-                                                           ") ended before the job did"}}}));
+      LEAT_RETURN_IF_ERROR(
+          Append(kind, name,
+                 {"ended",
+                  now_ns,
+                  {{"status", "Failed"},
+                   {"secondary", "Failed"},
+                   {"message", message},
+                   {"failure_reason", "InternalServerError: the supervisor (" + what + ", process " +
+                                          std::to_string(state.supervisor.pid) + ") ended before the job did"}}}));
     }
   }
   return {};
@@ -267,7 +271,8 @@ Json ToJson(const ProcessIdentity& process) {
 }
 
 int64_t WallTimeNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace leat::jobs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// JobStore: the events and metric samples of all training and tuning jobs of a state directory, in STATE/jobs.db (SQLite, WAL).
-// Any thread and any number of processes; every call is one transaction, durable against a crash of the process.
+// JobStore: the events and metric samples of all training and tuning jobs of a state directory, in STATE/jobs.db
+// (SQLite, WAL). Any thread and any number of processes; every call is one transaction, durable against a crash of the
+// process.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,8 @@ class JobStore {
   virtual Result<std::vector<MetricSample>> Samples(const std::string& training_job) = 0;  // in order of arrival
 
   Result<JobState> Load(const std::string& training_job);
-  // Ends every training job whose supervisor is gone as Failed; tuning jobs likewise. Called at the start of every command.
+  // Ends every training job whose supervisor is gone as Failed; tuning jobs likewise. Called at the start of every
+  // command.
   Status EndAbandoned(int64_t now_ns);
 };
 

@@ -52,7 +52,8 @@ Result<Machine> ChooseMachine(const std::string& instance_type, const std::strin
   }
   const Json table = Json::parse(*text, nullptr, false);
   if (!table.is_object()) {
-    return Fail(ErrorCode::kInvalidArgument, path + " is no JSON object; it should read {\"ml.g5.xlarge\": {\"cpus\": 4, \"gpus\": 1}}");
+    return Fail(ErrorCode::kInvalidArgument,
+                path + " is no JSON object; it should read {\"ml.g5.xlarge\": {\"cpus\": 4, \"gpus\": 1}}");
   }
   const auto entry = table.find(instance_type);
   if (entry == table.end() || !entry->is_object()) return machine;
@@ -61,8 +62,8 @@ Result<Machine> ChooseMachine(const std::string& instance_type, const std::strin
     if (wanted == entry->end() || !wanted->is_number_unsigned()) return;
     const auto count = wanted->get<uint64_t>();
     if (count > has) {
-      warnings.push_back(instance_type + " has " + std::to_string(count) + " " + name + ", this machine " + std::to_string(has) +
-                         ": the job gets those");
+      warnings.push_back(instance_type + " has " + std::to_string(count) + " " + name + ", this machine " +
+                         std::to_string(has) + ": the job gets those");
     }
     has = static_cast<unsigned>(std::min<uint64_t>(count, has));
   };

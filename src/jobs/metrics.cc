@@ -47,14 +47,14 @@ Result<std::unique_ptr<MetricReader>> MetricReader::Make(const std::vector<Metri
     int error = 0;
     PCRE2_SIZE offset = 0;
     const auto& regex = definitions[i].regex;
-    compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_NEVER_BACKSLASH_C, &error,
-                                   &offset, nullptr);
+    compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_NEVER_BACKSLASH_C,
+                                   &error, &offset, nullptr);
     if (!compiled->code) {
       PCRE2_UCHAR message[256];
       pcre2_get_error_message(error, message, sizeof message);
-      return Fail(ErrorCode::kInvalidArgument, "AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex = \"" +
-                                                   regex + "\": " + reinterpret_cast<const char*>(message) + " at character " +
-                                                   std::to_string(offset));
+      return Fail(ErrorCode::kInvalidArgument,
+                  "AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex = \"" + regex +
+                      "\": " + reinterpret_cast<const char*>(message) + " at character " + std::to_string(offset));
     }
     compiled->data = pcre2_match_data_create_from_pattern(compiled->code, nullptr);
     compiled->context = pcre2_match_context_create(nullptr);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metrics from a log: every line is searched with every definition's regular expression; group 1, read as a number, is a
-// sample. PCRE2 with match limits, so that no expression can hold the log up. Confined to one thread.
+// Metrics from a log: every line is searched with every definition's regular expression; group 1, read as a number, is
+// a sample. PCRE2 with match limits, so that no expression can hold the log up. Confined to one thread.
 #pragma once
 
 #include <memory>

@@ -31,9 +31,11 @@ constexpr unsigned kTcgets = 0x5401;  // asm-generic/ioctls.h; the same on both
 
 }  // namespace
 
-std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd, const std::vector<std::string>& command) {
+std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd,
+                                          const std::vector<std::string>& command) {
   namespace fs = std::filesystem;
-  std::vector<std::string> arguments = {"bwrap", "--die-with-parent", "--new-session", "--dev-bind", "/", "/", "--tmpfs", "/opt"};
+  std::vector<std::string> arguments = {"bwrap", "--die-with-parent", "--new-session", "--dev-bind", "/",
+                                        "/",     "--tmpfs",           "/opt"};
   // /opt/ml cannot be made on a root that may be read-only, so /opt is made anew with what the machine has there.
   std::error_code error;
   for (fs::directory_iterator i("/opt", error), end; !error && i != end; i.increment(error)) {
@@ -75,7 +77,8 @@ Result<FileDescriptor> OpenTerminalFilter() {
 }
 
 Status CheckSandbox() {
-  const std::string advice = "; allow it, or give --no-sandbox: the script then finds its paths in SM_* variables only, not at /opt/ml";
+  const std::string advice =
+      "; allow it, or give --no-sandbox: the script then finds its paths in SM_* variables only, not at /opt/ml";
   TrainerCommand command;
   command.arguments = SandboxArguments({"/tmp", {}, "/"}, -1, {"/bin/true"});
   if (const char* path = getenv("PATH")) command.environment.push_back(std::string("PATH=") + path);
@@ -84,7 +87,8 @@ Status CheckSandbox() {
   if (!started) {
     if (started.error().code != ErrorCode::kNotFound) return Fail(started.error());
     return Fail(ErrorCode::kNotFound,
-                "bwrap is not installed, and a job's /opt/ml needs it; install the package bubblewrap, or give --no-sandbox: the "
+                "bwrap is not installed, and a job's /opt/ml needs it; install the package bubblewrap, or give "
+                "--no-sandbox: the "
                 "script then finds its paths in SM_* variables only, not at /opt/ml");
   }
   std::string output;
@@ -93,7 +97,8 @@ Status CheckSandbox() {
     if (output.size() < 4096) output.append(buffer, static_cast<size_t>(got));
   }
   if ((*started)->Wait() == 0) return {};
-  return Fail(ErrorCode::kDenied, "this system does not let bwrap make a namespace for the job (" + std::string(Trim(output)) + ")" + advice);
+  return Fail(ErrorCode::kDenied, "this system does not let bwrap make a namespace for the job (" +
+                                      std::string(Trim(output)) + ")" + advice);
 }
 
 }  // namespace leat::jobs

@@ -12,17 +12,19 @@
 namespace leat::jobs {
 
 struct SandboxView {
-  std::string job_directory;  // becomes /opt/ml
+  std::string job_directory;                                   // becomes /opt/ml
   std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path below /opt/ml
   std::string working_directory;
 };
 
 // The arguments that run `command` in that view; `seccomp_fd` below zero: without a filter.
-std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd, const std::vector<std::string>& command);
+std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd,
+                                          const std::vector<std::string>& command);
 
-// A descriptor to read a seccomp filter from, for bwrap --seccomp: it answers ENOTTY to ioctl(TCGETS), which Python's open()
-// calls on every file and which a FUSE file system would have to be asked. A job has no terminal, so the answer is true;
-// a script that makes a pseudo-terminal of its own finds it is none. Invalid on processors other than x86_64 and aarch64.
+// A descriptor to read a seccomp filter from, for bwrap --seccomp: it answers ENOTTY to ioctl(TCGETS), which Python's
+// open() calls on every file and which a FUSE file system would have to be asked. A job has no terminal, so the answer
+// is true; a script that makes a pseudo-terminal of its own finds it is none. Invalid on processors other than x86_64
+// and aarch64.
 Result<FileDescriptor> OpenTerminalFilter();
 
 // Whether bubblewrap is there and may make namespaces; the error says what to do.

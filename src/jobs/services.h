@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a job needs of the world beyond it, as interfaces: file systems by id, repositories by URL, and somebody to tell.
-// The command line implements them; jobs/ knows neither mounts nor the daemon.
+// What a job needs of the world beyond it, as interfaces: file systems by id, repositories by URL, and somebody to
+// tell. The command line implements them; jobs/ knows neither mounts nor the daemon.
 #pragma once
 
 #include <array>
@@ -40,7 +40,8 @@ struct Repository {
 class RepositoryFactory {
  public:
   virtual ~RepositoryFactory() = default;
-  // "s3://bucket" or "file:///directory". `connections`: how many requests will be in flight. A store of its own each time.
+  // "s3://bucket" or "file:///directory". `connections`: how many requests will be in flight. A store of its own each
+  // time.
   virtual Result<Repository> Open(const std::string& url, unsigned connections) = 0;
 };
 

@@ -111,7 +111,8 @@ void TerminateScript(pid_t script, bool in_sandbox) {
   for (int number = 1; number < 65; ++number) signal(number, SIG_DFL);
   if (getppid() != parent) _exit(127);
   const int null = open("/dev/null", O_RDWR);
-  const int moved[4] = {fcntl(null, F_DUPFD, kAsideFd), fcntl(output, F_DUPFD, kAsideFd), fcntl(status, F_DUPFD, kAsideFd),
+  const int moved[4] = {fcntl(null, F_DUPFD, kAsideFd), fcntl(output, F_DUPFD, kAsideFd),
+                        fcntl(status, F_DUPFD, kAsideFd),
                         command.inherited_fd < 0 ? -1 : fcntl(command.inherited_fd, F_DUPFD, kAsideFd)};
   dup2(moved[0], 0);
   dup2(moved[1], 1);

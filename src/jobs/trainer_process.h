@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// TrainerProcess: a training script and everything that it starts. Between us and the script stands a small process, the
-// shim: it is the reaper of all of the script's descendants, so that none outlives the job, and it dies with us, taking them
-// along. The object belongs to one thread, which must be the one that started it and must outlive it (the kernel tells
-// the shim of the thread's end).
+// TrainerProcess: a training script and everything that it starts. Between us and the script stands a small process,
+// the shim: it is the reaper of all of the script's descendants, so that none outlives the job, and it dies with us,
+// taking them along. The object belongs to one thread, which must be the one that started it and must outlive it (the
+// kernel tells the shim of the thread's end).
 #pragma once
 
 #include <memory>

@@ -28,9 +28,9 @@ namespace {
 namespace fs = std::filesystem;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int kPollMs = 200;                              // how soon a stop is seen
+constexpr int kPollMs = 200;  // how soon a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
-constexpr uint64_t kLogBytesMax = uint64_t{1} << 30;      // then only metrics are read
+constexpr uint64_t kLogBytesMax = uint64_t{1} << 30;  // then only metrics are read
 constexpr size_t kFailureReasonMax = 1024;
 
 extern "C" char** environ;
@@ -72,19 +72,28 @@ struct Outcome {
 
 class TrainingRun {
  public:
-  TrainingRun(const TrainingJob& job, const RunOptions& options, const RunServices& services, std::unique_ptr<MetricReader> metrics)
-      : job_(job), options_(options), services_(services), metrics_(std::move(metrics)),
-        directory_(options.state_directory + "/jobs/" + job.name), ml_(directory_ + "/ml") {}
+  TrainingRun(const TrainingJob& job, const RunOptions& options, const RunServices& services,
+              std::unique_ptr<MetricReader> metrics)
+      : job_(job),
+        options_(options),
+        services_(services),
+        metrics_(std::move(metrics)),
+        directory_(options.state_directory + "/jobs/" + job.name),
+        ml_(directory_ + "/ml") {}
 
   Result<JobState> Run() {
     submitted_ = SteadyClock::now();
-    Event created{"created", WallTimeNs(),
-                  {{"request", job_.request}, {"tuning_job", options_.tuning_job}, {"supervisor", ToJson(ThisProcess())}}};
+    Event created{
+        "created",
+        WallTimeNs(),
+        {{"request", job_.request}, {"tuning_job", options_.tuning_job}, {"supervisor", ToJson(ThisProcess())}}};
     if (const Status status = services_.store.Create(JobKind::kTraining, job_.name, created); !status) {
       if (status.error().code != ErrorCode::kExists) return Fail(status.error());
-      return Fail(ErrorCode::kExists,
-                  "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job with "
-                  "this name already exists (" + TrainingJobArn(job_.name) + ")");
+      return Fail(
+          ErrorCode::kExists,
+          "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job with "
+          "this name already exists (" +
+              TrainingJobArn(job_.name) + ")");
     }
     services_.observer.OnStatus(job_.name, "Starting", "Starting the training job");
     Outcome outcome;
@@ -92,11 +101,14 @@ class TrainingRun {
     if (stop_seen_ && (!status || outcome.status == "Completed")) {
       outcome = {"Stopped", "Stopped", "Training job stopped", ""};
     } else if (!status) {
-      outcome = {"Failed", "Failed", "Training job failed", Shortened("ClientError: " + status.error().message, kFailureReasonMax)};
+      outcome = {"Failed", "Failed", "Training job failed",
+                 Shortened("ClientError: " + status.error().message, kFailureReasonMax)};
     }
     Clean();
     RecordAccounting();
-    Record("ended", {{"status", outcome.status}, {"secondary", outcome.secondary}, {"message", outcome.message},
+    Record("ended", {{"status", outcome.status},
+                     {"secondary", outcome.secondary},
+                     {"message", outcome.message},
                      {"failure_reason", outcome.failure_reason}});
     services_.observer.OnStatus(job_.name, outcome.secondary, outcome.message);
     return services_.store.Load(job_.name);
@@ -164,8 +176,8 @@ class TrainingRun {
       LEAT_RETURN_IF_ERROR(CreateDirectories(ml_ + name));
     }
     const auto write = [&](const char* name, const Json& value) {
-      return WriteFileAtomically(ml_ + "/input/config/" + name, value.dump(-1, ' ', true, Json::error_handler_t::replace), 0644,
-                                 false);
+      return WriteFileAtomically(ml_ + "/input/config/" + name,
+                                 value.dump(-1, ' ', true, Json::error_handler_t::replace), 0644, false);
     };
     LEAT_RETURN_IF_ERROR(write("hyperparameters.json", job_.hyperparameters));
     LEAT_RETURN_IF_ERROR(write("inputdataconfig.json", InputDataConfig(job_)));
@@ -182,7 +194,8 @@ class TrainingRun {
       const auto downloaded =
           DownloadPrefix(*repository.store, channel.s3->uri, place, options_.file_mode_connections, services_.stop);
       if (repository.counters) {
-        for (size_t i = 0; i < downloads_.requests.size(); ++i) downloads_.requests[i] += repository.counters->requests[i].load();
+        for (size_t i = 0; i < downloads_.requests.size(); ++i)
+          downloads_.requests[i] += repository.counters->requests[i].load();
         downloads_.bytes_received += repository.counters->bytes_received.load();
       }
       if (!downloaded) return Fail(downloaded.error());
@@ -198,8 +211,9 @@ class TrainingRun {
     }
     std::error_code error;
     if (!fs::is_directory(directory, error)) {
-      return Fail(ErrorCode::kNotFound, "DirectoryPath " + channel.file_system->directory_path + " is no directory of " +
-                                            channel.file_system->file_system_id + " (looked at " + directory + ")");
+      return Fail(ErrorCode::kNotFound, "DirectoryPath " + channel.file_system->directory_path +
+                                            " is no directory of " + channel.file_system->file_system_id +
+                                            " (looked at " + directory + ")");
     }
     if (!options_.sandbox) {
       fs::create_directory_symlink(directory, place, error);
@@ -216,7 +230,8 @@ class TrainingRun {
     if (!options_.sandbox) paths.base = ml_;
     TrainerCommand command;
     command.arguments = program.arguments;
-    command.environment = TrainerEnvironment(CallerEnvironment(), ContractEnvironment(job_, machine_, paths, program.name), paths);
+    command.environment =
+        TrainerEnvironment(CallerEnvironment(), ContractEnvironment(job_, machine_, paths, program.name), paths);
     command.directory = ml_ + "/code";
     FileDescriptor filter;
     if (options_.sandbox) {
@@ -227,8 +242,8 @@ class TrainingRun {
       command.arguments = SandboxArguments(view_, filter.valid() ? kInheritedFd : -1, program.arguments);
       command.in_sandbox = true;
     }
-    FileDescriptor log(open(LogPath(options_.state_directory, job_.name).c_str(),
-                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    FileDescriptor log(
+        open(LogPath(options_.state_directory, job_.name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (!log.valid()) return FailErrno(errno, LogPath(options_.state_directory, job_.name));
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Training", "Training image download completed. Training in progress.");
@@ -354,7 +369,9 @@ class TrainingRun {
       requests += total.requests[i];
       by_kind[std::string(env::kRequestKindNames[i])] = total.requests[i];
     }
-    Json accounting = {{"S3Requests", requests}, {"S3RequestsByKind", by_kind}, {"S3Bytes", total.bytes_received},
+    Json accounting = {{"S3Requests", requests},
+                       {"S3RequestsByKind", by_kind},
+                       {"S3Bytes", total.bytes_received},
                        {"SecondsInTotal", seconds(SteadyClock::now() - submitted_)}};
     if (training_started_) {
       accounting["SecondsToStart"] = seconds(*training_started_ - submitted_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One training job from submission to its end: the states of SageMaker's contract, its files, the script, the artifacts.
-// Blocking, for minutes or days, on the caller's thread; several may run at once on threads of their own.
+// One training job from submission to its end: the states of SageMaker's contract, its files, the script, the
+// artifacts. Blocking, for minutes or days, on the caller's thread; several may run at once on threads of their own.
 #pragma once
 
 #include <chrono>
@@ -31,8 +31,8 @@ struct RunServices {
   const StopLevel& stop;
 };
 
-// The job's final state, also when it failed or was stopped. An error when there is no job: its name is taken (kExists), its
-// metrics do not compile, the sandbox is not allowed, or its state cannot be stored.
+// The job's final state, also when it failed or was stopped. An error when there is no job: its name is taken
+// (kExists), its metrics do not compile, the sandbox is not allowed, or its state cannot be stored.
 Result<JobState> RunTrainingJob(const TrainingJob& job, const RunOptions& options, const RunServices& services);
 
 std::string LogPath(const std::string& state_directory, const std::string& job);

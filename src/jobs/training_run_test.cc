@@ -45,7 +45,9 @@ class Directories final : public FileSystemResolver {
 
 class Listener final : public RunObserver {
  public:
-  void OnStatus(const std::string&, const std::string& secondary, const std::string&) override { statuses.push_back(secondary); }
+  void OnStatus(const std::string&, const std::string& secondary, const std::string&) override {
+    statuses.push_back(secondary);
+  }
   void OnLogLine(const std::string&, std::string_view line) override {
     if (on_line) on_line(std::string(line));
   }
@@ -81,7 +83,8 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
             {"AlgorithmSpecification",
              {{"TrainingInputMode", "File"},
               {"MetricDefinitions",
-               {{{"Name", "acc"}, {"Regex", "acc=(\\S+)"}}, {{"Name", "first_batch_seconds"}, {"Regex", "first=(\\S+)"}}}}}},
+               {{{"Name", "acc"}, {"Regex", "acc=(\\S+)"}},
+                {{"Name", "first_batch_seconds"}, {"Regex", "first=(\\S+)"}}}}}},
             {"OutputDataConfig", {{"S3OutputPath", "s3://bucket/out"}}}};
   }
   JobState Run(const Json& request) {
@@ -103,7 +106,8 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
 };
 
 TEST_P(TrainingRunTest, FromBucketToModel) {
-  for (int i = 0; i < 100; ++i) bucket_.store->PutObject("data/train/d" + std::to_string(i % 3) + "/f" + std::to_string(i), "12345");
+  for (int i = 0; i < 100; ++i)
+    bucket_.store->PutObject("data/train/d" + std::to_string(i % 3) + "/f" + std::to_string(i), "12345");
   bucket_.store->PutObject("data/train/marker/", "");
   bucket_.store->PutObject("data/other", "no");
   ASSERT_TRUE(WriteFileAtomically(file_systems_.root + "/dir/file", "mounted", 0644, false));
@@ -121,7 +125,8 @@ printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/ex
       "FileSystemType": "FSxLustre", "DirectoryPath": "/dir"}}}])");
   const JobState state = Run(request);
   EXPECT_EQ(state.status, "Completed") << state.failure_reason;
-  EXPECT_THAT(listener_.statuses, testing::ElementsAre("Starting", "Downloading", "Training", "Uploading", "Completed"));
+  EXPECT_THAT(listener_.statuses,
+              testing::ElementsAre("Starting", "Downloading", "Training", "Uploading", "Completed"));
   EXPECT_EQ(Log(), "args: --lr 0.1\n100\n12345mounted\nfirst=0.5\nacc=0.5\nacc=0.75\n");
   EXPECT_EQ(state.model_artifacts, "s3://bucket/out/job/output/model.tar.gz");
   const auto contents = bucket_.store->Contents();
@@ -136,7 +141,8 @@ printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/ex
   EXPECT_GT(state.accounting["SecondsToFirstBatch"], 0.5);
   EXPECT_EQ(store_->Samples("job")->size(), 3u);
   EXPECT_FALSE(fs::exists(options_.state_directory + "/jobs/job/ml"));
-  auto again = RunTrainingJob(CheckTrainingJob(request).job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
+  auto again =
+      RunTrainingJob(CheckTrainingJob(request).job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
   EXPECT_EQ(again.error().code, ErrorCode::kExists);
   EXPECT_THAT(again.error().message, HasSubstr("Training job names must be unique within an AWS account and region"));
 }
@@ -154,7 +160,8 @@ TEST_P(TrainingRunTest, MissingDataFailsTheJobBeforeTheScript) {
       R"([{"ChannelName": "c", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/none"}}}])");
   const JobState state = Run(request);
   EXPECT_EQ(state.status, "Failed");
-  EXPECT_THAT(state.failure_reason, StartsWith("ClientError: channel c: No S3 objects found under S3 URL \"s3://bucket/none\""));
+  EXPECT_THAT(state.failure_reason,
+              StartsWith("ClientError: channel c: No S3 objects found under S3 URL \"s3://bucket/none\""));
   EXPECT_EQ(Log(), "");
 }
 
@@ -170,13 +177,17 @@ bool AnyProcessHas(const std::string& mark) {
 TEST_P(TrainingRunTest, StopTermsThenKillsEveryDescendant) {
   const std::string mark = "31" + std::to_string(getpid()) + (GetParam() ? "1" : "2");
   // The script notes SIGTERM and goes on; a grandchild in a session of its own ignores it.
-  const Json request = Request("trap 'echo termed; printf m > \"$SM_MODEL_DIR/m\"' TERM\n"
-                               "setsid sh -c 'trap \"\" TERM; exec sleep " + mark + "' >/dev/null 2>&1 &\n"
-                               "echo ready\nwhile true; do sleep 0.05; done\n");
+  const Json request = Request(
+      "trap 'echo termed; printf m > \"$SM_MODEL_DIR/m\"' TERM\n"
+      "setsid sh -c 'trap \"\" TERM; exec sleep " +
+      mark +
+      "' >/dev/null 2>&1 &\n"
+      "echo ready\nwhile true; do sleep 0.05; done\n");
   listener_.on_line = [&](const std::string& line) {
     if (line != "ready") return;
     bool seen = false;
-    for (int i = 0; i < 1000 && !(seen = AnyProcessHas(mark)); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    for (int i = 0; i < 1000 && !(seen = AnyProcessHas(mark)); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     EXPECT_TRUE(seen);  // else its absence would prove nothing
     EXPECT_TRUE(store_->Append(JobKind::kTraining, "job", {"stop_requested", WallTimeNs(), Json::object()}));
   };

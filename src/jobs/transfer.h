@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes between repositories and local files: File-mode channels in, artifacts out. Blocking; any thread, one call each.
+// Bytes between repositories and local files: File-mode channels in, artifacts out. Blocking; any thread, one call
+// each.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,7 @@ class ArtifactWriter {
 Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& repositories, const std::string& uri);
 
 // Everything below `directory`, as `uri`.tar.gz (compress) or file by file below `uri`/. Returns the artifact's URI.
-Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::string& directory, const std::string& uri,
-                                    bool compress);
+Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::string& directory,
+                                    const std::string& uri, bool compress);
 
 }  // namespace leat::jobs

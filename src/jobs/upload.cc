@@ -18,7 +18,7 @@ namespace leat::jobs {
 namespace {
 
 constexpr size_t kFirstPartBytes = 16u << 20;
-constexpr size_t kPartsInFlightMax = 4;  // times the part size: the memory of an upload
+constexpr size_t kPartsInFlightMax = 4;   // times the part size: the memory of an upload
 constexpr uint32_t kPartsPerSize = 1000;  // then parts double, so that 10,000 reach the 5 TiB limit
 
 class FileArtifact final : public ArtifactWriter {
@@ -54,7 +54,8 @@ class S3Artifact final : public ArtifactWriter {
   ~S3Artifact() override {
     for (auto& part : in_flight_) part.wait();
     if (upload_id_.empty()) return;
-    (void)env::Await<void>([&](auto done) { repository_.store->AbortMultipartUpload(key_, upload_id_, std::move(done)); });
+    (void)env::Await<void>(
+        [&](auto done) { repository_.store->AbortMultipartUpload(key_, upload_id_, std::move(done)); });
   }
   Status Write(std::span<const std::byte> bytes) override {
     while (!bytes.empty()) {
@@ -147,12 +148,13 @@ Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& reposito
   return std::unique_ptr<ArtifactWriter>(std::make_unique<S3Artifact>(std::move(repository), location.key));
 }
 
-Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::string& directory, const std::string& uri,
-                                    bool compress) {
+Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::string& directory,
+                                    const std::string& uri, bool compress) {
   if (compress) {
     const std::string artifact = uri + ".tar.gz";
     LEAT_ASSIGN_OR_RETURN(auto writer, OpenArtifact(repositories, artifact));
-    LEAT_RETURN_IF_ERROR(WriteArchive(directory, [&](std::span<const std::byte> bytes) { return writer->Write(bytes); }));
+    LEAT_RETURN_IF_ERROR(
+        WriteArchive(directory, [&](std::span<const std::byte> bytes) { return writer->Write(bytes); }));
     LEAT_RETURN_IF_ERROR(writer->Finish());
     return artifact;
   }

@@ -24,9 +24,11 @@ Result<RepositoryUrl> RepositoryUrl::Parse(std::string_view text) {
     const std::string_view rest = text.substr(5);
     const size_t slash = rest.find('/');
     url.bucket = rest.substr(0, slash);
-    if (url.bucket.size() < 3 || url.bucket.size() > 255) return Malformed(text, "the bucket name is missing or too short or long");
+    if (url.bucket.size() < 3 || url.bucket.size() > 255)
+      return Malformed(text, "the bucket name is missing or too short or long");
     for (const char c : url.bucket) {
-      if (!IsBucketCharacter(c)) return Malformed(text, "the bucket name may hold only letters, digits, '.', '-' and '_'");
+      if (!IsBucketCharacter(c))
+        return Malformed(text, "the bucket name may hold only letters, digits, '.', '-' and '_'");
     }
     if (slash != std::string_view::npos) url.prefix = rest.substr(slash + 1);
     if (!url.prefix.empty() && url.prefix.back() != '/') url.prefix += '/';

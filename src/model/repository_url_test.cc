@@ -33,7 +33,8 @@ TEST(RepositoryUrl, DirectoryLosesTrailingSlashes) {
 }
 
 TEST(RepositoryUrl, RefusalsShowTheRightForm) {
-  for (const char* text : {"", "s3://", "s3:///x", "s3://a", "s3://bad bucket/x", "file://relative", "file://", "/data", "gs://b"}) {
+  for (const char* text :
+       {"", "s3://", "s3:///x", "s3://a", "s3://bad bucket/x", "file://relative", "file://", "/data", "gs://b"}) {
     const auto url = RepositoryUrl::Parse(text);
     ASSERT_FALSE(url) << text;
     EXPECT_EQ(url.error().code, ErrorCode::kInvalidArgument);

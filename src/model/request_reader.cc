@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/training_job.h"
-
 #include <algorithm>
+
+#include "model/training_job.h"
 
 namespace leat {
 namespace {
@@ -44,8 +44,8 @@ const RequestReader::Json* RequestReader::Object(const Json& parent, const std::
   return nullptr;
 }
 
-const RequestReader::Json* RequestReader::Array(const Json& parent, const std::string& path, const char* name, bool required,
-                                                size_t items_min, size_t items_max) {
+const RequestReader::Json* RequestReader::Array(const Json& parent, const std::string& path, const char* name,
+                                                bool required, size_t items_min, size_t items_max) {
   const auto found = parent.find(name);
   if (found == parent.end() || found->is_null()) {
     if (required) Problem(Join(path, name), nullptr, "a list is required");
@@ -63,13 +63,15 @@ std::string RequestReader::Text(const Json& parent, const std::string& path, con
                                 size_t characters_max, const std::string& if_absent) {
   const auto found = parent.find(name);
   if (found == parent.end() || found->is_null()) {
-    if (required) Problem(Join(path, name), nullptr, "text of 1 to " + std::to_string(characters_max) + " characters is required");
+    if (required)
+      Problem(Join(path, name), nullptr, "text of 1 to " + std::to_string(characters_max) + " characters is required");
     return if_absent;
   }
   if (!found->is_string() || found->get_ref<const std::string&>().size() > characters_max ||
       (required && found->get_ref<const std::string&>().empty())) {
     Problem(Join(path, name), &*found,
-            std::string("must be text of ") + (required ? "1" : "0") + " to " + std::to_string(characters_max) + " characters");
+            std::string("must be text of ") + (required ? "1" : "0") + " to " + std::to_string(characters_max) +
+                " characters");
     return if_absent;
   }
   return found->get<std::string>();
@@ -91,8 +93,8 @@ std::string RequestReader::Choice(const Json& parent, const std::string& path, c
   return if_absent;
 }
 
-std::optional<int64_t> RequestReader::Integer(const Json& parent, const std::string& path, const char* name, bool required,
-                                              int64_t min, int64_t max) {
+std::optional<int64_t> RequestReader::Integer(const Json& parent, const std::string& path, const char* name,
+                                              bool required, int64_t min, int64_t max) {
   const std::string rule = "a whole number from " + std::to_string(min) + " to " + std::to_string(max);
   const auto found = parent.find(name);
   if (found == parent.end() || found->is_null()) {
@@ -121,7 +123,8 @@ std::map<std::string, std::string> RequestReader::TextMap(const Json& parent, co
       Problem(here, &value, "the key must have 1 to " + std::to_string(key_max) + " characters");
     }
     if (!value.is_string() || value.get_ref<const std::string&>().size() > value_max) {
-      Problem(here, &value, "must be text of at most " + std::to_string(value_max) + " characters (numbers are written in quotes)");
+      Problem(here, &value,
+              "must be text of at most " + std::to_string(value_max) + " characters (numbers are written in quotes)");
       continue;
     }
     if (value.get_ref<const std::string&>().find('\0') != std::string::npos) {

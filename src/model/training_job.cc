@@ -11,19 +11,40 @@ namespace {
 using Json = nlohmann::json;
 
 // Limits of the service's model (Amazon SageMaker API Reference, CreateTrainingJob).
-constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 20, kMetricsMax = 40, kArgumentsMax = 100,
-                 kArgumentMax = 256, kHyperparametersMax = 100, kHyperparameterKeyMax = 256, kHyperparameterValueMax = 2500,
-                 kEnvironmentMax = 100, kEnvironmentTextMax = 512;
+constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 20, kMetricsMax = 40,
+                 kArgumentsMax = 100, kArgumentMax = 256, kHyperparametersMax = 100, kHyperparameterKeyMax = 256,
+                 kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512;
 constexpr int64_t kRuntimeMax = 2419200;
 
 // Accepted because the service's clients send them; nothing here needs them.
-const std::set<std::string> kKnownMembers = {
-    "TrainingJobName", "RoleArn", "HyperParameters", "AlgorithmSpecification", "InputDataConfig", "OutputDataConfig",
-    "ResourceConfig", "VpcConfig", "StoppingCondition", "Tags", "Environment", "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining", "CheckpointConfig", "RetryStrategy",
-    "DebugHookConfig", "DebugRuleConfigurations", "TensorBoardOutputConfig", "ProfilerConfig", "ProfilerRuleConfigurations",
-    "ExperimentConfig", "RemoteDebugConfig", "InfraCheckConfig", "SessionChainingConfig", "ServerlessJobConfig",
-    "MlflowConfig", "ModelPackageConfig"};
+const std::set<std::string> kKnownMembers = {"TrainingJobName",
+                                             "RoleArn",
+                                             "HyperParameters",
+                                             "AlgorithmSpecification",
+                                             "InputDataConfig",
+                                             "OutputDataConfig",
+                                             "ResourceConfig",
+                                             "VpcConfig",
+                                             "StoppingCondition",
+                                             "Tags",
+                                             "Environment",
+                                             "EnableNetworkIsolation",
+                                             "EnableInterContainerTrafficEncryption",
+                                             "EnableManagedSpotTraining",
+                                             "CheckpointConfig",
+                                             "RetryStrategy",
+                                             "DebugHookConfig",
+                                             "DebugRuleConfigurations",
+                                             "TensorBoardOutputConfig",
+                                             "ProfilerConfig",
+                                             "ProfilerRuleConfigurations",
+                                             "ExperimentConfig",
+                                             "RemoteDebugConfig",
+                                             "InfraCheckConfig",
+                                             "SessionChainingConfig",
+                                             "ServerlessJobConfig",
+                                             "MlflowConfig",
+                                             "ModelPackageConfig"};
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 
@@ -39,16 +60,19 @@ bool IsChannelName(const std::string& name) {
 }
 
 void ReadS3Source(RequestReader& reader, const Json& source, const std::string& path, Channel& channel) {
-  const std::string type =
-      reader.Choice(source, path, "S3DataType", true, {"S3Prefix", "ManifestFile", "AugmentedManifestFile", "Converse"}, "");
+  const std::string type = reader.Choice(source, path, "S3DataType", true,
+                                         {"S3Prefix", "ManifestFile", "AugmentedManifestFile", "Converse"}, "");
   if (!type.empty() && type != "S3Prefix") {
-    reader.Problem(RequestReader::Join(path, "S3DataType"), &source["S3DataType"], "comes in a later version of Leat; use S3Prefix");
+    reader.Problem(RequestReader::Join(path, "S3DataType"), &source["S3DataType"],
+                   "comes in a later version of Leat; use S3Prefix");
   }
   const std::string uri = reader.Text(source, path, "S3Uri", true, kUriMax);
   if (!uri.empty() && !IsUri(uri)) {
-    reader.Problem(RequestReader::Join(path, "S3Uri"), &source["S3Uri"], "must be s3://bucket/prefix or file:///directory");
+    reader.Problem(RequestReader::Join(path, "S3Uri"), &source["S3Uri"],
+                   "must be s3://bucket/prefix or file:///directory");
   }
-  reader.Choice(source, path, "S3DataDistributionType", false, {"FullyReplicated", "ShardedByS3Key"}, "FullyReplicated");
+  reader.Choice(source, path, "S3DataDistributionType", false, {"FullyReplicated", "ShardedByS3Key"},
+                "FullyReplicated");
   channel.s3 = S3Source{uri};
 }
 
@@ -61,7 +85,8 @@ void ReadFileSystemSource(RequestReader& reader, const Json& source, const std::
   const std::string mode = reader.Choice(source, path, "FileSystemAccessMode", true, {"ro", "rw"}, "ro");
   if (mode == "rw") {
     reader.Problem(RequestReader::Join(path, "FileSystemAccessMode"), &source["FileSystemAccessMode"],
-                   "file systems are read-only in this version of Leat; use ro, and write to /opt/ml/model or /opt/ml/output/data");
+                   "file systems are read-only in this version of Leat; use ro, and write to /opt/ml/model or "
+                   "/opt/ml/output/data");
   }
   const std::string& directory = file_system.directory_path;
   if (!directory.empty() && directory[0] != '/') {
@@ -90,10 +115,12 @@ Channel ReadChannel(RequestReader& reader, const Json& value, const std::string&
   channel.content_type = reader.Text(value, path, "ContentType", false, 256);
   const std::string mode = reader.Choice(value, path, "InputMode", false, {"File", "FastFile", "Pipe"}, default_mode);
   if (reader.Choice(value, path, "CompressionType", false, {"None", "Gzip"}, "None") != "None") {
-    reader.Problem(path + ".CompressionType", &value["CompressionType"], "needs Pipe mode, which comes in a later version of Leat");
+    reader.Problem(path + ".CompressionType", &value["CompressionType"],
+                   "needs Pipe mode, which comes in a later version of Leat");
   }
   if (reader.Choice(value, path, "RecordWrapperType", false, {"None", "RecordIO"}, "None") != "None") {
-    reader.Problem(path + ".RecordWrapperType", &value["RecordWrapperType"], "needs Pipe mode, which comes in a later version of Leat");
+    reader.Problem(path + ".RecordWrapperType", &value["RecordWrapperType"],
+                   "needs Pipe mode, which comes in a later version of Leat");
   }
   const Json* source = reader.Object(value, path, "DataSource", true);
   if (!source) return channel;
@@ -108,9 +135,10 @@ Channel ReadChannel(RequestReader& reader, const Json& value, const std::string&
   if (file_system) ReadFileSystemSource(reader, *file_system, source_path + ".FileSystemDataSource", channel);
   if (mode != "File") {
     const Json shown = mode;
-    reader.Problem(path + ".InputMode", &shown,
-                   "comes in a later version of Leat; use File, or a FileSystemDataSource whose FileSystemId is the bucket's "
-                   "s3:// URL, which reads on demand");
+    reader.Problem(
+        path + ".InputMode", &shown,
+        "comes in a later version of Leat; use File, or a FileSystemDataSource whose FileSystemId is the bucket's "
+        "s3:// URL, which reads on demand");
   }
   return channel;
 }
@@ -122,8 +150,9 @@ void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job,
   input_mode = reader.Choice(*algorithm, path, "TrainingInputMode", true, {"File", "FastFile", "Pipe"}, "File");
   for (const char* name : {"TrainingImage", "AlgorithmName"}) {
     if (algorithm->contains(name)) {
-      reader.Problem(path + "." + name, &(*algorithm)[name],
-                     "containers come in a later version of Leat; leave it out and the script runs with this machine's python3");
+      reader.Problem(
+          path + "." + name, &(*algorithm)[name],
+          "containers come in a later version of Leat; leave it out and the script runs with this machine's python3");
     }
   }
   job.entrypoint = reader.TextList(*algorithm, path, "ContainerEntrypoint", kArgumentsMax, kArgumentMax);
@@ -155,7 +184,8 @@ void ReadOutputAndResources(RequestReader& reader, const Json& request, Training
     job.instance_type = reader.Text(*resources, "ResourceConfig", "InstanceType", false, 64, "local");
     const auto count = reader.Integer(*resources, "ResourceConfig", "InstanceCount", false, 1, INT32_MAX);
     if (count.value_or(1) > 1) {
-      reader.Problem("ResourceConfig.InstanceCount", &(*resources)["InstanceCount"], "several hosts come in a later version of Leat; use 1");
+      reader.Problem("ResourceConfig.InstanceCount", &(*resources)["InstanceCount"],
+                     "several hosts come in a later version of Leat; use 1");
     }
     if (resources->contains("InstanceGroups")) {
       reader.Problem("ResourceConfig.InstanceGroups", &(*resources)["InstanceGroups"],
@@ -175,7 +205,8 @@ bool IsJobName(const std::string& name, size_t characters_max) {
   return std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '-'; });
 }
 
-std::vector<MetricDefinition> ReadMetricDefinitions(RequestReader& reader, const Json& algorithm, const std::string& path) {
+std::vector<MetricDefinition> ReadMetricDefinitions(RequestReader& reader, const Json& algorithm,
+                                                    const std::string& path) {
   std::vector<MetricDefinition> metrics;
   const Json* definitions = reader.Array(algorithm, path, "MetricDefinitions", false, 0, kMetricsMax);
   if (!definitions) return metrics;
@@ -206,19 +237,22 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
   }
   job.request = request;
   for (const auto& [name, value] : request.items()) {
-    if (!kKnownMembers.count(name)) job.warnings.push_back("'" + name + "' is no member of CreateTrainingJob and is ignored");
+    if (!kKnownMembers.count(name))
+      job.warnings.push_back("'" + name + "' is no member of CreateTrainingJob and is ignored");
   }
   job.name = reader.Text(request, "", "TrainingJobName", true, 1024);
   if (!job.name.empty() && !IsJobName(job.name, kNameMax)) {
     reader.Problem("TrainingJobName", &request["TrainingJobName"],
                    "must have 1 to 63 letters, digits and hyphens, with no hyphen at either end");
   }
-  job.hyperparameters =
-      reader.TextMap(request, "", "HyperParameters", kHyperparametersMax, kHyperparameterKeyMax, kHyperparameterValueMax);
-  job.environment = reader.TextMap(request, "", "Environment", kEnvironmentMax, kEnvironmentTextMax, kEnvironmentTextMax);
+  job.hyperparameters = reader.TextMap(request, "", "HyperParameters", kHyperparametersMax, kHyperparameterKeyMax,
+                                       kHyperparameterValueMax);
+  job.environment =
+      reader.TextMap(request, "", "Environment", kEnvironmentMax, kEnvironmentTextMax, kEnvironmentTextMax);
   for (const auto& [name, value] : job.environment) {
-    const bool well_formed = !std::isdigit(static_cast<unsigned char>(name[0])) &&
-                             std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+    const bool well_formed =
+        !std::isdigit(static_cast<unsigned char>(name[0])) &&
+        std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
     const Json shown = name;
     if (!well_formed) reader.Problem("Environment", &shown, "the key must match [a-zA-Z_][a-zA-Z0-9_]*");
   }
@@ -233,7 +267,8 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
   }
   ReadOutputAndResources(reader, request, job);
   if (request.contains("CheckpointConfig")) {
-    job.warnings.push_back("CheckpointConfig: checkpoints stay in the job's directory; copying them to S3 comes in a later version");
+    job.warnings.push_back(
+        "CheckpointConfig: checkpoints stay in the job's directory; copying them to S3 comes in a later version");
   }
   check.problems = std::move(reader.problems);
   return check;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A training job as it is asked for: Amazon SageMaker's CreateTrainingJob request, read and checked. Values only; any thread.
+// A training job as it is asked for: Amazon SageMaker's CreateTrainingJob request, read and checked. Values only; any
+// thread.
 //
-// Every rule that is broken is told at once, each with its JSON path, the value and the rule. Leat needs less than the service
-// does (no RoleArn, VpcConfig, ResourceConfig or StoppingCondition) and accepts more: file:// URIs wherever S3 ones stand, and
-// a repository ("s3://bucket/prefix") or a file system's name as FileSystemId.
+// Every rule that is broken is told at once, each with its JSON path, the value and the rule. Leat needs less than the
+// service does (no RoleArn, VpcConfig, ResourceConfig or StoppingCondition) and accepts more: file:// URIs wherever S3
+// ones stand, and a repository ("s3://bucket/prefix") or a file system's name as FileSystemId.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,8 @@ struct S3Source {
 };
 
 struct FileSystemSource {
-  std::string file_system_id;  // fs-..., a name, or a repository
-  std::string directory_path;  // "/..."
+  std::string file_system_id;       // fs-..., a name, or a repository
+  std::string directory_path;       // "/..."
   bool is_plain_directory = false;  // FileSystemType EFS: directory_path is a directory of this machine
 };
 
@@ -83,10 +84,10 @@ class RequestReader {
                    const std::string& if_absent = "");
   std::string Choice(const Json& parent, const std::string& path, const char* name, bool required,
                      const std::vector<std::string>& choices, const std::string& if_absent);
-  std::optional<int64_t> Integer(const Json& parent, const std::string& path, const char* name, bool required, int64_t min,
-                                 int64_t max);
-  std::map<std::string, std::string> TextMap(const Json& parent, const std::string& path, const char* name, size_t items_max,
-                                             size_t key_max, size_t value_max);
+  std::optional<int64_t> Integer(const Json& parent, const std::string& path, const char* name, bool required,
+                                 int64_t min, int64_t max);
+  std::map<std::string, std::string> TextMap(const Json& parent, const std::string& path, const char* name,
+                                             size_t items_max, size_t key_max, size_t value_max);
   std::vector<std::string> TextList(const Json& parent, const std::string& path, const char* name, size_t items_max,
                                     size_t characters_max);
   // "a" for ("", "a"), "x.a" for ("x", "a").

@@ -51,8 +51,8 @@ TEST(TrainingJob, NamesEveryProblemAtOnce) {
   request["OutputDataConfig"].erase("S3OutputPath");
   request["Colour"] = "blue";
   const auto check = CheckTrainingJob(request);
-  EXPECT_THAT(PathsOf(request), ElementsAre("TrainingJobName", "HyperParameters[\"epochs\"]", "InputDataConfig[1].ChannelName",
-                                            "OutputDataConfig.S3OutputPath"));
+  EXPECT_THAT(PathsOf(request), ElementsAre("TrainingJobName", "HyperParameters[\"epochs\"]",
+                                            "InputDataConfig[1].ChannelName", "OutputDataConfig.S3OutputPath"));
   EXPECT_THAT(check.job.warnings, ElementsAre(HasSubstr("'Colour'")));
   const std::string text = StatusOf(check.problems, "job.json").error().message;
   EXPECT_THAT(text, HasSubstr("4 problems"));
@@ -91,7 +91,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"/ResourceConfig/InstanceCount", "2", "several hosts"},
         Refusal{"/StoppingCondition/MaxRuntimeInSeconds", "0", "a whole number from 1"},
         Refusal{"/StoppingCondition/MaxRuntimeInSeconds", "18446744073709551615", "a whole number from 1"},
-        Refusal{"/Environment", "{\"1A\": \"x\"}", "the key must match"}, Refusal{"/InputDataConfig", "[]", "1 to 20 items"}));
+        Refusal{"/Environment", "{\"1A\": \"x\"}", "the key must match"},
+        Refusal{"/InputDataConfig", "[]", "1 to 20 items"}));
 
 TEST(TrainingJob, SomethingMustRun) {
   Json request = Valid();

@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kNameMax = 32, kRangesMax = 30, kTextMax = 256, kValuesMax = 30;
-constexpr uint64_t kGridMax = 750;        // the service's limit of jobs in one tuning job
+constexpr uint64_t kGridMax = 750;  // the service's limit of jobs in one tuning job
 constexpr int64_t kRandomMax = 10000, kParallelMax = 100;
 
 // The whole text as a number; strtod's hexadecimal, inf and nan are not among them.
@@ -31,15 +31,16 @@ std::optional<Number> ParseNumber(const std::string& text) {
 }
 
 Scaling ReadScaling(RequestReader& reader, const Json& value, const std::string& path, ParameterRange& range) {
-  const std::string text = reader.Choice(value, path, "ScalingType", false,
-                                         {"Auto", "Linear", "Logarithmic", "ReverseLogarithmic"}, "Auto");
+  const std::string text =
+      reader.Choice(value, path, "ScalingType", false, {"Auto", "Linear", "Logarithmic", "ReverseLogarithmic"}, "Auto");
   const double min = range.kind == ParameterRange::Kind::kInteger ? static_cast<double>(range.integer_min) : range.min;
   if (text == "Logarithmic" && min <= 0) {
     reader.Problem(path + ".ScalingType", &value["ScalingType"], "needs a MinValue greater than 0");
   }
   if (text == "ReverseLogarithmic" &&
       (range.kind != ParameterRange::Kind::kContinuous || range.min < 0 || range.max >= 1)) {
-    reader.Problem(path + ".ScalingType", &value["ScalingType"], "needs a continuous range with 0 <= MinValue and MaxValue < 1");
+    reader.Problem(path + ".ScalingType", &value["ScalingType"],
+                   "needs a continuous range with 0 <= MinValue and MaxValue < 1");
   }
   if (text == "Linear") return Scaling::kLinear;
   if (text == "Logarithmic") return Scaling::kLogarithmic;
@@ -74,7 +75,8 @@ void ReadNumericRange(RequestReader& reader, const Json& value, const std::strin
     range.max = *max;
     ordered = *min <= *max;
   }
-  if (!ordered) reader.Problem(path + ".MinValue", &value["MinValue"], "must not be greater than MaxValue " + range.max_text);
+  if (!ordered)
+    reader.Problem(path + ".MinValue", &value["MinValue"], "must not be greater than MaxValue " + range.max_text);
   range.scaling = ReadScaling(reader, value, path, range);
 }
 
@@ -86,7 +88,8 @@ void ReadCategories(RequestReader& reader, const Json& value, const std::string&
   }
 }
 
-void ReadRanges(RequestReader& reader, const Json& ranges, const std::string& path, const Json& definition, TuningJob& job) {
+void ReadRanges(RequestReader& reader, const Json& ranges, const std::string& path, const Json& definition,
+                TuningJob& job) {
   std::set<std::string> names;
   if (const auto fixed = definition.find("StaticHyperParameters"); fixed != definition.end() && fixed->is_object()) {
     for (const auto& [name, value] : fixed->items()) names.insert(name);
@@ -119,7 +122,8 @@ void ReadRanges(RequestReader& reader, const Json& ranges, const std::string& pa
     }
   }
   if (ranges.contains("AutoParameters") && !ranges["AutoParameters"].empty()) {
-    reader.Problem(path + ".AutoParameters", &ranges["AutoParameters"], "comes in a later version of Leat; give ranges");
+    reader.Problem(path + ".AutoParameters", &ranges["AutoParameters"],
+                   "comes in a later version of Leat; give ranges");
   }
   if (job.ranges.size() > kRangesMax) reader.Problem(path, &ranges, "must tune at most 30 hyperparameters");
   std::sort(job.ranges.begin(), job.ranges.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -153,7 +157,8 @@ void CheckGrid(RequestReader& reader, const Json& limits, TuningJob& job, std::o
 
 void ReadObjective(RequestReader& reader, const Json& config, TuningJob& job) {
   const std::string path = "HyperParameterTuningJobConfig.HyperParameterTuningJobObjective";
-  const Json* objective = reader.Object(config, "HyperParameterTuningJobConfig", "HyperParameterTuningJobObjective", true);
+  const Json* objective =
+      reader.Object(config, "HyperParameterTuningJobConfig", "HyperParameterTuningJobObjective", true);
   if (!objective) return;
   job.maximize = reader.Choice(*objective, path, "Type", true, {"Maximize", "Minimize"}, "Maximize") == "Maximize";
   job.objective = reader.Text(*objective, path, "MetricName", true, 255);
@@ -178,7 +183,8 @@ void ReadConfig(RequestReader& reader, const Json& request, TuningJob& job) {
   }
   job.strategy = strategy == "Grid" ? TuningJob::Strategy::kGrid : TuningJob::Strategy::kRandom;
   if (reader.Choice(*config, path, "TrainingJobEarlyStoppingType", false, {"Off", "Auto"}, "Off") == "Auto") {
-    job.warnings.push_back("TrainingJobEarlyStoppingType Auto comes in a later version of Leat: every job runs to its end");
+    job.warnings.push_back(
+        "TrainingJobEarlyStoppingType Auto comes in a later version of Leat: every job runs to its end");
   }
   if (config->contains("TuningJobCompletionCriteria")) {
     job.warnings.push_back("TuningJobCompletionCriteria comes in a later version of Leat and is ignored");
@@ -213,14 +219,20 @@ TuningJobCheck CheckTuningJob(const Json& request) {
     check.problems = std::move(reader.problems);
     return check;
   }
-  static const std::set<std::string> known = {"HyperParameterTuningJobName", "HyperParameterTuningJobConfig",
-                                              "TrainingJobDefinition", "TrainingJobDefinitions", "WarmStartConfig", "Tags",
+  static const std::set<std::string> known = {"HyperParameterTuningJobName",
+                                              "HyperParameterTuningJobConfig",
+                                              "TrainingJobDefinition",
+                                              "TrainingJobDefinitions",
+                                              "WarmStartConfig",
+                                              "Tags",
                                               "Autotune"};
   for (const auto& [name, value] : request.items()) {
-    if (!known.count(name)) job.warnings.push_back("'" + name + "' is no member of CreateHyperParameterTuningJob and is ignored");
+    if (!known.count(name))
+      job.warnings.push_back("'" + name + "' is no member of CreateHyperParameterTuningJob and is ignored");
   }
   for (const char* later : {"TrainingJobDefinitions", "WarmStartConfig", "Autotune"}) {
-    if (request.contains(later)) reader.Problem(later, &request[later], "comes in a later version of Leat; leave it out");
+    if (request.contains(later))
+      reader.Problem(later, &request[later], "comes in a later version of Leat; leave it out");
   }
   job.request = request;
   job.name = reader.Text(request, "", "HyperParameterTuningJobName", true, 1024);

@@ -20,11 +20,11 @@ struct ParameterRange {
   enum class Kind { kContinuous, kInteger, kCategorical };
   std::string name;
   Kind kind = Kind::kContinuous;
-  double min = 0, max = 0;            // kContinuous
+  double min = 0, max = 0;                   // kContinuous
   int64_t integer_min = 0, integer_max = 0;  // kInteger
-  std::string min_text, max_text;     // as written, so that a bound is suggested as its author wrote it
+  std::string min_text, max_text;            // as written, so that a bound is suggested as its author wrote it
   Scaling scaling = Scaling::kAuto;
-  std::vector<std::string> values;    // kCategorical, passed on untouched
+  std::vector<std::string> values;  // kCategorical, passed on untouched
 };
 
 struct TuningJob {
@@ -36,7 +36,7 @@ struct TuningJob {
   uint32_t jobs_max = 0;  // Grid: the number of combinations
   uint32_t parallel_max = 1;
   std::optional<uint64_t> seed;
-  int64_t max_runtime_s = 0;  // 0: none
+  int64_t max_runtime_s = 0;           // 0: none
   std::vector<ParameterRange> ranges;  // in order of name
   nlohmann::json definition;           // TrainingJobDefinition
   nlohmann::json request;
@@ -50,7 +50,8 @@ struct TuningJobCheck {
 TuningJobCheck CheckTuningJob(const nlohmann::json& request);
 
 // The CreateTrainingJob request of one child: static and tuned hyperparameters, and _tuning_objective_metric.
-nlohmann::json ChildRequest(const TuningJob& job, const std::string& name, const std::map<std::string, std::string>& tuned);
+nlohmann::json ChildRequest(const TuningJob& job, const std::string& name,
+                            const std::map<std::string, std::string>& tuned);
 // "<tuning job>-<NNN>-<8 hex digits>": number from 1; the digits follow from the seed, so they repeat with it.
 std::string ChildName(const TuningJob& job, uint64_t seed, uint32_t number);
 

@@ -73,7 +73,8 @@ TEST(TuningJob, RefusesWhatItCannotDo) {
   EXPECT_THAT(with((lr + "/MinValue").c_str(), "\"2\""), HasSubstr("must not be greater than MaxValue"));
   EXPECT_THAT(with((lr + "/ScalingType").c_str(), "\"ReverseLogarithmic\""), testing::IsEmpty());
   EXPECT_THAT(with((lr + "/Name").c_str(), "\"depth\""), HasSubstr("more than once"));
-  EXPECT_THAT(with((config + "/HyperParameterTuningJobObjective/MetricName").c_str(), "\"x\""), HasSubstr("MetricDefinitions"));
+  EXPECT_THAT(with((config + "/HyperParameterTuningJobObjective/MetricName").c_str(), "\"x\""),
+              HasSubstr("MetricDefinitions"));
   EXPECT_THAT(with("/TrainingJobDefinition/OutputDataConfig", "{}"),
               HasSubstr("TrainingJobDefinition.OutputDataConfig.S3OutputPath is missing"));
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How many requests to keep in flight towards a repository: additive increase, multiplicative decrease.
 //
-// Decisions are made once a window. A window in which the repository throttled cuts the limit by half; one whose requests
-// filled the limit raises it: by doubling at first, then by an eighth. A raise that brought no more throughput is taken
-// back and the limit rests for a while before the next probe, so that a link that is full is not queued on.
+// Decisions are made once a window. A window in which the repository throttled cuts the limit by half; one whose
+// requests filled the limit raises it: by doubling at first, then by an eighth. A raise that brought no more throughput
+// is taken back and the limit rests for a while before the next probe, so that a link that is full is not queued on.
 //
-// Pure: time and observations in, a limit out. Confined to one thread (or the caller's lock). Times in nanoseconds of any
-// monotonic clock.
+// Pure: time and observations in, a limit out. Confined to one thread (or the caller's lock). Times in nanoseconds of
+// any monotonic clock.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ class Concurrency {
 
   // The requests that may be in flight now.
   uint32_t limit() const { return limit_; }
-  // A request has ended: `bytes` arrived, `in_flight` were running (itself included), the repository said "slow down" or
-  // did not.
+  // A request has ended: `bytes` arrived, `in_flight` were running (itself included), the repository said "slow down"
+  // or did not.
   void Completed(int64_t now_ns, uint64_t bytes, uint32_t in_flight, bool throttled);
 
  private:

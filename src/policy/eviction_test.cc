@@ -19,7 +19,8 @@ CachedDataset Dataset(uint32_t id, uint64_t bytes, bool mounted, int last_use, b
 
 std::vector<uint32_t> Choose(const std::vector<CachedDataset>& datasets, uint64_t needed) {
   std::vector<uint32_t> ids;
-  for (const DatasetId id : ChooseEvictions(datasets, kWanted, needed, seconds(1000), seconds(600))) ids.push_back(Value(id));
+  for (const DatasetId id : ChooseEvictions(datasets, kWanted, needed, seconds(1000), seconds(600)))
+    ids.push_back(Value(id));
   return ids;
 }
 
@@ -33,13 +34,13 @@ TEST(Eviction, UnmountedGoFirstByLeastRecentUseThenIdleMountedOnes) {
 }
 
 TEST(Eviction, WhatIsInUseStays) {
-  EXPECT_TRUE(Choose({Dataset(1, 10, true, 999)}, 5).empty());           // mounted and used a second ago
-  EXPECT_TRUE(Choose({Dataset(1, 10, true, 401)}, 5).empty());           // one second short of idle
-  EXPECT_EQ(Choose({Dataset(1, 10, true, 400)}, 5).size(), 1u);          // exactly idle
-  EXPECT_TRUE(Choose({Dataset(1, 10, true, 1, true)}, 5).empty());       // a job uses it
+  EXPECT_TRUE(Choose({Dataset(1, 10, true, 999)}, 5).empty());      // mounted and used a second ago
+  EXPECT_TRUE(Choose({Dataset(1, 10, true, 401)}, 5).empty());      // one second short of idle
+  EXPECT_EQ(Choose({Dataset(1, 10, true, 400)}, 5).size(), 1u);     // exactly idle
+  EXPECT_TRUE(Choose({Dataset(1, 10, true, 1, true)}, 5).empty());  // a job uses it
   EXPECT_TRUE(Choose({Dataset(1, 10, false, 1, true)}, 5).empty());
-  EXPECT_TRUE(Choose({Dataset(99, 10, false, 1)}, 5).empty());           // itself
-  EXPECT_TRUE(Choose({Dataset(1, 0, false, 1)}, 5).empty());             // frees nothing
+  EXPECT_TRUE(Choose({Dataset(99, 10, false, 1)}, 5).empty());  // itself
+  EXPECT_TRUE(Choose({Dataset(1, 0, false, 1)}, 5).empty());    // frees nothing
 }
 
 TEST(Eviction, EnoughAndNoMoreOrEverythingThatMayGo) {
@@ -47,8 +48,8 @@ TEST(Eviction, EnoughAndNoMoreOrEverythingThatMayGo) {
   for (int round = 0; round < 2000; ++round) {
     std::vector<CachedDataset> datasets;
     for (uint32_t id = 0; id < random.Below(8); ++id) {
-      datasets.push_back(Dataset(90 + 3 * id, random.Below(50), random.Below(2) == 0, static_cast<int>(random.Below(1000)),
-                                 random.Below(4) == 0));
+      datasets.push_back(Dataset(90 + 3 * id, random.Below(50), random.Below(2) == 0,
+                                 static_cast<int>(random.Below(1000)), random.Below(4) == 0));
     }
     const uint64_t needed = random.Below(120);
     const auto chosen = Choose(datasets, needed);
@@ -62,9 +63,15 @@ TEST(Eviction, EnoughAndNoMoreOrEverythingThatMayGo) {
       freed += dataset.bytes;
       if (Value(dataset.id) == chosen.back()) last = dataset.bytes;
     }
-    if (possible < needed) { EXPECT_EQ(freed, possible); }
-    if (possible >= needed) { EXPECT_GE(freed, needed); }
-    if (!chosen.empty()) { EXPECT_LT(freed - last, needed) << "the last one was not needed"; }
+    if (possible < needed) {
+      EXPECT_EQ(freed, possible);
+    }
+    if (possible >= needed) {
+      EXPECT_GE(freed, needed);
+    }
+    if (!chosen.empty()) {
+      EXPECT_LT(freed - last, needed) << "the last one was not needed";
+    }
   }
 }
 

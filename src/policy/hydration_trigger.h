@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which directory to hydrate ahead of need, told from demand reads that missed the cache. Pure: misses in, a decision out.
+// Which directory to hydrate ahead of need, told from demand reads that missed the cache. Pure: misses in, a decision
+// out.
 //
 // A directory "is being read" once misses were seen on several distinct children of it: files, or subdirectories below
-// which there were misses. The deepest such directory is named first; higher ones as their own children reach the number
-// (a data set of one directory a class is read across classes: three misses name the directory of the classes). A
-// directory is named once, and not at all below one that was named, until it is released.
-// Threads: confined to its owner's lock. Memory: bounded by the options.
+// which there were misses. The deepest such directory is named first; higher ones as their own children reach the
+// number (a data set of one directory a class is read across classes: three misses name the directory of the classes).
+// A directory is named once, and not at all below one that was named, until it is released. Threads: confined to its
+// owner's lock. Memory: bounded by the options.
 #pragma once
 
 #include <cstddef>

@@ -113,7 +113,8 @@ void RetryBudget::OnSuccess() { tokens_ = std::min(options_.tokens_max, tokens_ 
 
 std::chrono::milliseconds RetryBudget::NextDelay(RetryClass kind, uint32_t retries_done, double random,
                                                  std::chrono::milliseconds hint) {
-  if (kind == RetryClass::kRefreshCredentials || kind == RetryClass::kCorrectClock || kind == RetryClass::kOtherRegion) {
+  if (kind == RetryClass::kRefreshCredentials || kind == RetryClass::kCorrectClock ||
+      kind == RetryClass::kOtherRegion) {
     return std::chrono::milliseconds(0);  // at most once a request: no storm to fear
   }
   const double most = static_cast<double>(options_.delay_max.count());
@@ -122,7 +123,9 @@ std::chrono::milliseconds RetryBudget::NextDelay(RetryClass kind, uint32_t retri
   const auto base = kind == RetryClass::kThrottled ? options_.throttled_base : options_.transient_base;
   const double cap = std::min(most, static_cast<double>(base.count()) * std::exp2(std::min(retries_done, 20u)));
   const auto delay = std::chrono::milliseconds(static_cast<int64_t>(cap * random));
-  if (hint.count() > 0) return std::clamp(delay, std::min(hint, options_.delay_max), std::min(hint, options_.delay_max) + std::chrono::seconds(5));
+  if (hint.count() > 0)
+    return std::clamp(delay, std::min(hint, options_.delay_max),
+                      std::min(hint, options_.delay_max) + std::chrono::seconds(5));
   return delay;
 }
 

@@ -93,7 +93,8 @@ std::string ValueAt(const ParameterRange& range, double unit) {
     // Half a unit of room at both ends of a linear scale, so that the bounds come as often as what lies between them.
     const bool linear = range.scaling == Scaling::kLinear ||
                         (range.scaling == Scaling::kAuto && !(min > 0 && max / min >= kAutoLogarithmicRatio));
-    const double value = linear ? std::floor(min + unit * (max - min + 1)) : std::round(OnScale(range.scaling, min, max, unit));
+    const double value =
+        linear ? std::floor(min + unit * (max - min + 1)) : std::round(OnScale(range.scaling, min, max, unit));
     return std::to_string(std::clamp(static_cast<int64_t>(value), range.integer_min, range.integer_max));
   }
   const double value = OnScale(range.scaling, range.min, range.max, unit);
@@ -105,7 +106,8 @@ std::string ValueAt(const ParameterRange& range, double unit) {
   return rounded >= range.max ? range.max_text : text;
 }
 
-Result<Suggestion> Suggest(const TuningJob& job, uint64_t seed, uint32_t number, const std::vector<Suggestion>& earlier) {
+Result<Suggestion> Suggest(const TuningJob& job, uint64_t seed, uint32_t number,
+                           const std::vector<Suggestion>& earlier) {
   const uint64_t combinations = Combinations(job.ranges);
   if (job.strategy == TuningJob::Strategy::kGrid) {
     if (number >= combinations) return Fail(ErrorCode::kNotFound, "the grid is exhausted");

@@ -39,9 +39,11 @@ Status CheckKey(std::string_view key) {
   std::string_view rest = key;
   if (rest.ends_with('/')) rest.remove_suffix(1);
   bool wrong = rest.empty() || key.find('\0') != std::string_view::npos;
-  for (const std::string& part : Split(rest, '/')) wrong |= part.empty() || part == "." || part == ".." || part.size() > 255;
+  for (const std::string& part : Split(rest, '/'))
+    wrong |= part.empty() || part == "." || part == ".." || part.size() > 255;
   if (!wrong) return {};
-  return Fail(ErrorCode::kInvalidArgument, "'" + EscapeForDisplay(key) + "' cannot be a file's path in a directory repository");
+  return Fail(ErrorCode::kInvalidArgument,
+              "'" + EscapeForDisplay(key) + "' cannot be a file's path in a directory repository");
 }
 
 Result<FileDescriptor> MakeParent(int root_fd, const std::string& key) {
@@ -87,7 +89,8 @@ UserMetadata ReadMetadata(int fd) {
     if (!name.starts_with(kAttributePrefix)) continue;
     char value[4096];
     const ssize_t length = fgetxattr(fd, name.c_str(), value, sizeof value);
-    if (length >= 0) metadata.emplace_back(name.substr(kAttributePrefix.size()), std::string(value, static_cast<size_t>(length)));
+    if (length >= 0)
+      metadata.emplace_back(name.substr(kAttributePrefix.size()), std::string(value, static_cast<size_t>(length)));
   }
   return metadata;
 }
@@ -97,7 +100,8 @@ Status WriteMetadata(int fd, const UserMetadata& metadata) {
     const std::string attribute = std::string(kAttributePrefix) + ToLower(name);
     if (fsetxattr(fd, attribute.c_str(), value.data(), value.size(), 0) == 0) continue;
     if (errno == ENOTSUP)
-      return Fail(ErrorCode::kNotSupported, "the repository's file system keeps no extended attributes, so no metadata; use another file system");
+      return Fail(ErrorCode::kNotSupported,
+                  "the repository's file system keeps no extended attributes, so no metadata; use another file system");
     return FailErrno(errno, "cannot keep the metadata '" + EscapeForDisplay(name) + "'");
   }
   return {};

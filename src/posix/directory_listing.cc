@@ -93,7 +93,8 @@ class Walk {
     if (fstat(directory.get(), &self) != 0) return FailErrno(errno, "cannot read '" + EscapeForDisplay(key) + "'");
     const std::pair<dev_t, ino_t> identity(self.st_dev, self.st_ino);
     // A symlink to a directory above would never end.
-    if (ancestors_.size() >= kDepthMax || std::find(ancestors_.begin(), ancestors_.end(), identity) != ancestors_.end()) return {};
+    if (ancestors_.size() >= kDepthMax || std::find(ancestors_.begin(), ancestors_.end(), identity) != ancestors_.end())
+      return {};
     LEAT_ASSIGN_OR_RETURN(const std::vector<Entry> entries, Read(directory));
     if (entries.empty() && !key.empty() && key.starts_with(request_.prefix) && (after_.empty() || key > after_)) {
       if (HasRoom(key)) page_.objects.push_back(InfoOf(key, self));
@@ -143,6 +144,8 @@ class Walk {
 
 }  // namespace
 
-Result<env::ListPage> ListDirectory(int root_fd, const env::ListRequest& request) { return Walk(root_fd, request).Run(); }
+Result<env::ListPage> ListDirectory(int root_fd, const env::ListRequest& request) {
+  return Walk(root_fd, request).Run();
+}
 
 }  // namespace leat::posix

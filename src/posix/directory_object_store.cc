@@ -38,7 +38,8 @@ tl::unexpected<Error> Closing() { return Fail(ErrorCode::kCancelled, "the store 
 
 class DirectoryObjectStore final : public env::ObjectStore {
  public:
-  DirectoryObjectStore(FileDescriptor root, env::RequestCounters& counters) : root_(std::move(root)), counters_(counters) {}
+  DirectoryObjectStore(FileDescriptor root, env::RequestCounters& counters)
+      : root_(std::move(root)), counters_(counters) {}
   ~DirectoryObjectStore() override {
     {
       const std::lock_guard lock(mutex_);
@@ -63,22 +64,24 @@ class DirectoryObjectStore final : public env::ObjectStore {
       reads_.insert(id);
     }
     const bool background = request.background;
-    Submit(RequestKind::kGet, background, [this, id, request = std::move(request), receiver = std::move(receiver)](bool stopping) {
-      Status status = stopping ? Status(Closing()) : Read(id, request, *receiver);
-      {
-        const std::lock_guard lock(mutex_);
-        reads_.erase(id);
-      }
-      CountError(status);
-      receiver->OnDone(std::move(status));
-    });
+    Submit(RequestKind::kGet, background,
+           [this, id, request = std::move(request), receiver = std::move(receiver)](bool stopping) {
+             Status status = stopping ? Status(Closing()) : Read(id, request, *receiver);
+             {
+               const std::lock_guard lock(mutex_);
+               reads_.erase(id);
+             }
+             CountError(status);
+             receiver->OnDone(std::move(status));
+           });
     return env::RequestId(id);
   }
   void Head(std::string key, env::Callback<ObjectInfo> done) override {
     Do<ObjectInfo>(RequestKind::kHead, std::move(done), [this, key] { return HeadNow(key); });
   }
   void List(env::ListRequest request, env::Callback<env::ListPage> done) override {
-    Do<env::ListPage>(RequestKind::kList, std::move(done), [this, request] { return ListDirectory(root_.get(), request); });
+    Do<env::ListPage>(RequestKind::kList, std::move(done),
+                      [this, request] { return ListDirectory(root_.get(), request); });
   }
   void Put(env::PutRequest request, env::Callback<std::string> done) override {
     Do<std::string>(RequestKind::kPut, std::move(done), [this, request] {
@@ -94,11 +97,13 @@ class DirectoryObjectStore final : public env::ObjectStore {
       const bool is_directory = key.ends_with('/');
       const std::string path = is_directory ? key.substr(0, key.size() - 1) : key;
       const size_t slash = path.rfind('/');
-      auto parent = OpenBeneath(root_.get(), slash == std::string::npos ? "" : path.substr(0, slash), O_RDONLY | O_DIRECTORY);
+      auto parent =
+          OpenBeneath(root_.get(), slash == std::string::npos ? "" : path.substr(0, slash), O_RDONLY | O_DIRECTORY);
       if (!parent) return parent.error().code == ErrorCode::kNotFound ? Status() : Status(Fail(parent.error()));
       const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
       if (unlinkat(parent->get(), name.c_str(), is_directory ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT) return {};
-      if (is_directory && (errno == ENOTEMPTY || errno == EEXIST)) return {};  // the marker goes, its keys stay, as in S3
+      if (is_directory && (errno == ENOTEMPTY || errno == EEXIST))
+        return {};  // the marker goes, its keys stay, as in S3
       return FailErrno(errno, "cannot delete '" + EscapeForDisplay(key) + "'");
     });
   }
@@ -108,7 +113,8 @@ class DirectoryObjectStore final : public env::ObjectStore {
       LEAT_RETURN_IF_ERROR(CheckKey(request.key));
       const std::string id = std::to_string(getpid()) + "-" + std::to_string(next_id_.fetch_add(1));
       const std::string directory = WorkName(id);
-      if (mkdirat(root_.get(), directory.c_str(), 0700) != 0) return FailErrno(errno, "cannot begin the upload of '" + EscapeForDisplay(request.key) + "'");
+      if (mkdirat(root_.get(), directory.c_str(), 0700) != 0)
+        return FailErrno(errno, "cannot begin the upload of '" + EscapeForDisplay(request.key) + "'");
       const std::lock_guard lock(mutex_);
       upload_metadata_[id] = request.user_metadata;
       return id;
@@ -116,16 +122,18 @@ class DirectoryObjectStore final : public env::ObjectStore {
   }
   void UploadPart(std::string key, std::string upload_id, uint32_t number, std::shared_ptr<const std::string> body,
                   env::Callback<env::UploadedPart> done) override {
-    Do<env::UploadedPart>(RequestKind::kMultipart, std::move(done), [this, key, upload_id, number, body]() -> Result<env::UploadedPart> {
-      LEAT_ASSIGN_OR_RETURN(const FileDescriptor directory, OpenUpload(upload_id));
-      const FileDescriptor file(openat(directory.get(), std::to_string(number).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-      if (!file.valid()) return FailErrno(errno, "cannot write a part of '" + EscapeForDisplay(key) + "'");
-      LEAT_RETURN_IF_ERROR(WriteAll(file.get(), std::as_bytes(std::span(body->data(), body->size())), 0));
-      counters_.bytes_sent.fetch_add(body->size());
-      struct stat attributes;
-      if (fstat(file.get(), &attributes) != 0) return FailErrno(errno, "cannot read a part back");
-      return env::UploadedPart{number, EtagOf(attributes)};
-    });
+    Do<env::UploadedPart>(
+        RequestKind::kMultipart, std::move(done), [this, key, upload_id, number, body]() -> Result<env::UploadedPart> {
+          LEAT_ASSIGN_OR_RETURN(const FileDescriptor directory, OpenUpload(upload_id));
+          const FileDescriptor file(openat(directory.get(), std::to_string(number).c_str(),
+                                           O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+          if (!file.valid()) return FailErrno(errno, "cannot write a part of '" + EscapeForDisplay(key) + "'");
+          LEAT_RETURN_IF_ERROR(WriteAll(file.get(), std::as_bytes(std::span(body->data(), body->size())), 0));
+          counters_.bytes_sent.fetch_add(body->size());
+          struct stat attributes;
+          if (fstat(file.get(), &attributes) != 0) return FailErrno(errno, "cannot read a part back");
+          return env::UploadedPart{number, EtagOf(attributes)};
+        });
   }
   void CompleteMultipartUpload(std::string key, std::string upload_id, std::vector<env::UploadedPart> parts,
                                env::Callback<std::string> done) override {
@@ -180,7 +188,8 @@ class DirectoryObjectStore final : public env::ObjectStore {
   void CountError(const Status& status) {
     if (status) return;
     const ErrorCode code = status.error().code;
-    if (code != ErrorCode::kNotFound && code != ErrorCode::kObjectChanged && code != ErrorCode::kCancelled) counters_.errors.fetch_add(1);
+    if (code != ErrorCode::kNotFound && code != ErrorCode::kObjectChanged && code != ErrorCode::kCancelled)
+      counters_.errors.fetch_add(1);
   }
 
   void Run() {
@@ -190,7 +199,9 @@ class DirectoryObjectStore final : public env::ObjectStore {
       {
         std::unique_lock lock(mutex_);
         // One thread in four stays free for demand, so that background reads never hold all of them.
-        const auto may_take_background = [&] { return !background_.empty() && (stop_ || background_running_ < kThreads - 1); };
+        const auto may_take_background = [&] {
+          return !background_.empty() && (stop_ || background_running_ < kThreads - 1);
+        };
         condition_.wait(lock, [&] { return stop_ || !demand_.empty() || may_take_background(); });
         stopping = stop_;
         if (!demand_.empty()) {
@@ -222,25 +233,33 @@ class DirectoryObjectStore final : public env::ObjectStore {
   }
 
   Status Read(uint64_t id, const env::GetRequest& request, env::GetReceiver& receiver) {
-    const auto changed = [&] { return Fail(ErrorCode::kObjectChanged, "'" + EscapeForDisplay(request.key) + "' was replaced while being read; open it again"); };
+    const auto changed = [&] {
+      return Fail(ErrorCode::kObjectChanged,
+                  "'" + EscapeForDisplay(request.key) + "' was replaced while being read; open it again");
+    };
     LEAT_RETURN_IF_ERROR(CheckKey(request.key));
     LEAT_ASSIGN_OR_RETURN(const FileDescriptor file, OpenBeneath(root_.get(), request.key, O_RDONLY | O_NONBLOCK));
     struct stat attributes;
-    if (fstat(file.get(), &attributes) != 0) return FailErrno(errno, "cannot read '" + EscapeForDisplay(request.key) + "'");
+    if (fstat(file.get(), &attributes) != 0)
+      return FailErrno(errno, "cannot read '" + EscapeForDisplay(request.key) + "'");
     const bool is_marker = S_ISDIR(attributes.st_mode) && request.key.ends_with('/');
-    if (!S_ISREG(attributes.st_mode) && !is_marker) return Fail(ErrorCode::kNotFound, "'" + EscapeForDisplay(request.key) + "' is not a regular file");
+    if (!S_ISREG(attributes.st_mode) && !is_marker)
+      return Fail(ErrorCode::kNotFound, "'" + EscapeForDisplay(request.key) + "' is not a regular file");
     ObjectInfo info = InfoOf(request.key, attributes);
     info.has_user_metadata = true;
     info.user_metadata = ReadMetadata(file.get());
     if (!request.if_match.empty() && info.etag != request.if_match) return changed();
     const uint64_t size = info.size_bytes;
-    if (request.offset > 0 && request.offset >= size) return Fail(ErrorCode::kInvalidArgument, "the range begins behind the end of '" + EscapeForDisplay(request.key) + "'");
+    if (request.offset > 0 && request.offset >= size)
+      return Fail(ErrorCode::kInvalidArgument,
+                  "the range begins behind the end of '" + EscapeForDisplay(request.key) + "'");
     const uint64_t end = request.length ? std::min(size, request.offset + std::min(*request.length, size)) : size;
     receiver.OnStart(info);
     std::vector<std::byte> buffer(std::min<uint64_t>(kReadBytes, end - request.offset));
     for (uint64_t at = request.offset; at < end;) {
       if (!IsWanted(id)) return Fail(ErrorCode::kCancelled, "the read was cancelled");
-      const ssize_t got = pread(file.get(), buffer.data(), std::min<uint64_t>(buffer.size(), end - at), static_cast<off_t>(at));
+      const ssize_t got =
+          pread(file.get(), buffer.data(), std::min<uint64_t>(buffer.size(), end - at), static_cast<off_t>(at));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return FailErrno(errno, "cannot read '" + EscapeForDisplay(request.key) + "'");
       if (got == 0) return changed();
@@ -285,13 +304,14 @@ class DirectoryObjectStore final : public env::ObjectStore {
     if (status && fsync(file.get()) != 0) status = FailErrno(errno, "cannot write " + shown);
     if (status && !request.if_match.empty()) {
       const auto held = HeadNow(request.key);
-      if (!held) status = Fail(held.error());
-      else if (held->etag != request.if_match) status = Fail(ErrorCode::kObjectChanged, shown + " is no longer the version to replace");
+      if (!held)
+        status = Fail(held.error());
+      else if (held->etag != request.if_match)
+        status = Fail(ErrorCode::kObjectChanged, shown + " is no longer the version to replace");
     }
     if (status) {
-      const int renamed = request.if_none_match
-                              ? linkat(parent.get(), work.c_str(), parent.get(), name.c_str(), 0)
-                              : renameat(parent.get(), work.c_str(), parent.get(), name.c_str());
+      const int renamed = request.if_none_match ? linkat(parent.get(), work.c_str(), parent.get(), name.c_str(), 0)
+                                                : renameat(parent.get(), work.c_str(), parent.get(), name.c_str());
       if (renamed != 0) status = FailErrno(errno, "cannot write " + shown);
     }
     if (status && fstat(file.get(), &attributes) != 0) status = FailErrno(errno, "cannot read back " + shown);
@@ -304,17 +324,21 @@ class DirectoryObjectStore final : public env::ObjectStore {
 
   static std::string WorkName(const std::string& id) { return std::string(kWorkPrefix) + id; }
   Result<FileDescriptor> OpenUpload(const std::string& id) {
-    if (id.empty() || id.find('/') != std::string::npos) return Fail(ErrorCode::kInvalidArgument, "'" + EscapeForDisplay(id) + "' is no upload id");
+    if (id.empty() || id.find('/') != std::string::npos)
+      return Fail(ErrorCode::kInvalidArgument, "'" + EscapeForDisplay(id) + "' is no upload id");
     return OpenBeneath(root_.get(), WorkName(id), O_RDONLY | O_DIRECTORY);
   }
   static Status JoinParts(int directory_fd, const std::vector<env::UploadedPart>& parts, int out) {
     std::vector<std::byte> buffer(kReadBytes);
     uint64_t offset = 0;
     for (const env::UploadedPart& part : parts) {
-      LEAT_ASSIGN_OR_RETURN(const FileDescriptor file, OpenBeneath(directory_fd, std::to_string(part.number), O_RDONLY));
+      LEAT_ASSIGN_OR_RETURN(const FileDescriptor file,
+                            OpenBeneath(directory_fd, std::to_string(part.number), O_RDONLY));
       struct stat attributes;
       if (fstat(file.get(), &attributes) != 0) return FailErrno(errno, "cannot read a part");
-      if (EtagOf(attributes) != part.etag) return Fail(ErrorCode::kInvalidArgument, "part " + std::to_string(part.number) + " is not the one that was uploaded");
+      if (EtagOf(attributes) != part.etag)
+        return Fail(ErrorCode::kInvalidArgument,
+                    "part " + std::to_string(part.number) + " is not the one that was uploaded");
       while (true) {
         const ssize_t got = read(file.get(), buffer.data(), buffer.size());
         if (got < 0 && errno == EINTR) continue;
@@ -349,7 +373,8 @@ class DirectoryObjectStore final : public env::ObjectStore {
 
 }  // namespace
 
-Result<std::unique_ptr<env::ObjectStore>> OpenDirectoryObjectStore(const std::string& path, env::RequestCounters& counters) {
+Result<std::unique_ptr<env::ObjectStore>> OpenDirectoryObjectStore(const std::string& path,
+                                                                   env::RequestCounters& counters) {
   FileDescriptor root(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
     const std::string shown = "the repository directory '" + EscapeForDisplay(path) + "'";

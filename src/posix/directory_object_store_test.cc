@@ -61,7 +61,8 @@ TEST_F(DirectoryStore, DelimiterFoldsDirectoriesOnEveryPageSize) {
   for (const char* key : {"a/x", "a/y/z", "a-b", "c/d"}) Write(key, key);
   for (uint32_t keys_max = 1; keys_max <= 4; ++keys_max) {
     EXPECT_EQ(Names({.delimiter = "/", .keys_max = keys_max}), (std::vector<std::string>{"a-b", "a/", "c/"}));
-    EXPECT_EQ(Names({.prefix = "a/", .delimiter = "/", .keys_max = keys_max}), (std::vector<std::string>{"a/x", "a/y/"}));
+    EXPECT_EQ(Names({.prefix = "a/", .delimiter = "/", .keys_max = keys_max}),
+              (std::vector<std::string>{"a/x", "a/y/"}));
   }
 }
 
@@ -108,22 +109,26 @@ TEST_F(DirectoryStore, PutHeadDeleteAndConditions) {
   EXPECT_EQ(Names({}), (std::vector<std::string>{"d/e/f"}));  // no work file is left
   EXPECT_TRUE(Await<void>([&](auto done) { store_->Delete("d/e/f", std::move(done)); }));
   EXPECT_TRUE(Await<void>([&](auto done) { store_->Delete("d/e/f", std::move(done)); }));
-  EXPECT_EQ(Await<ObjectInfo>([&](auto done) { store_->Head("d/e/f", std::move(done)); }).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(Await<ObjectInfo>([&](auto done) { store_->Head("d/e/f", std::move(done)); }).error().code,
+            ErrorCode::kNotFound);
 }
 
 TEST_F(DirectoryStore, MultipartJoinsItsPartsInOrder) {
-  const auto id = Await<std::string>([&](auto done) { store_->CreateMultipartUpload({.key = "big"}, std::move(done)); });
+  const auto id =
+      Await<std::string>([&](auto done) { store_->CreateMultipartUpload({.key = "big"}, std::move(done)); });
   ASSERT_TRUE(id);
   std::vector<env::UploadedPart> parts;
   for (const uint32_t number : {2u, 1u}) {
     auto part = Await<env::UploadedPart>([&](auto done) {
-      store_->UploadPart("big", *id, number, std::make_shared<const std::string>(number == 1 ? "first" : "second"), std::move(done));
+      store_->UploadPart("big", *id, number, std::make_shared<const std::string>(number == 1 ? "first" : "second"),
+                         std::move(done));
     });
     ASSERT_TRUE(part);
     parts.push_back(*part);
   }
   EXPECT_EQ(Names({}), std::vector<std::string>{});
-  ASSERT_TRUE(Await<std::string>([&](auto done) { store_->CompleteMultipartUpload("big", *id, parts, std::move(done)); }));
+  ASSERT_TRUE(
+      Await<std::string>([&](auto done) { store_->CompleteMultipartUpload("big", *id, parts, std::move(done)); }));
   EXPECT_EQ(env::GetWhole(*store_, {.key = "big"})->bytes, "firstsecond");
   EXPECT_EQ(std::distance(fs::directory_iterator(root_), fs::directory_iterator()), 1);
 }

@@ -12,7 +12,8 @@ class SystemClock final : public env::Clock {
  public:
   env::MonotonicTime Now() const override { return std::chrono::steady_clock::now(); }
   int64_t WallTimeNs() const override {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
   }
 };
 

@@ -90,12 +90,14 @@ Status ApplyEndpoint(S3Settings& settings, const Named& endpoint) {
   if (endpoint.value.empty()) {
     settings.is_aws = true;
     settings.scheme = "https";
-    settings.authority = "s3." + settings.region + (settings.region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
+    settings.authority =
+        "s3." + settings.region + (settings.region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
     return {};
   }
   const std::string& url = endpoint.value;
   const auto wrong = [&] {
-    return Fail(ErrorCode::kInvalidArgument, endpoint.source + " is '" + url + "', which is no endpoint; write http://host:port or https://host");
+    return Fail(ErrorCode::kInvalidArgument,
+                endpoint.source + " is '" + url + "', which is no endpoint; write http://host:port or https://host");
   };
   const size_t mark = url.find("://");
   if (mark == std::string::npos) return wrong();
@@ -103,7 +105,8 @@ Status ApplyEndpoint(S3Settings& settings, const Named& endpoint) {
   if (settings.scheme != "http" && settings.scheme != "https") return wrong();
   const size_t slash = url.find('/', mark + 3);
   settings.authority = url.substr(mark + 3, slash == std::string::npos ? slash : slash - mark - 3);
-  if (settings.authority.empty() || settings.authority.find_first_of("@?# \t\r\n\\") != std::string::npos) return wrong();
+  if (settings.authority.empty() || settings.authority.find_first_of("@?# \t\r\n\\") != std::string::npos)
+    return wrong();
   if (slash != std::string::npos) settings.base_path = url.substr(slash);
   while (settings.base_path.ends_with('/')) settings.base_path.pop_back();
   if (settings.base_path.find_first_of("?# \t\r\n") != std::string::npos) return wrong();
@@ -183,9 +186,11 @@ Result<S3Settings> ResolveS3Settings(const S3Options& options, const Environment
   if (settings.profile.empty()) settings.profile = "default";
   const ProfileFile config = ReadConfigFile(environment);
   const std::string section = ConfigSection(settings.profile);
-  if (!options.profile.empty() && !config.contains(section) && !ReadCredentialsFile(environment).contains(options.profile)) {
+  if (!options.profile.empty() && !config.contains(section) &&
+      !ReadCredentialsFile(environment).contains(options.profile)) {
     return Fail(ErrorCode::kInvalidArgument,
-                "profile '" + options.profile + "' is in neither the AWS config nor the credentials file; see aws configure list-profiles");
+                "profile '" + options.profile +
+                    "' is in neither the AWS config nor the credentials file; see aws configure list-profiles");
   }
   settings.region = options.region;
   for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION"}) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where and how to reach a bucket: what the user asked for (S3Options), and what that comes to once environment variables
-// and AWS's config files are read (S3Settings). Values; immutable after construction.
+// Where and how to reach a bucket: what the user asked for (S3Options), and what that comes to once environment
+// variables and AWS's config files are read (S3Settings). Values; immutable after construction.
 //
 // Precedence, highest first: the option; AWS_ENDPOINT_URL_S3; AWS_ENDPOINT_URL; the profile's `services` section; the
 // profile's endpoint_url. AWS_REGION; AWS_DEFAULT_REGION; the profile's region; us-east-1.
@@ -21,7 +21,7 @@ using Environment = std::map<std::string, std::string>;
 Environment ProcessEnvironment();
 
 enum class Addressing {
-  kAuto,     // virtual-hosted at AWS for DNS-compatible names, path style at any other endpoint
+  kAuto,  // virtual-hosted at AWS for DNS-compatible names, path style at any other endpoint
   kPath,
   kVirtual,
 };
@@ -31,22 +31,22 @@ struct S3Options {
   std::string region;        // empty: from the environment
   std::string endpoint_url;  // empty: from the environment, else AWS
   Addressing addressing = Addressing::kAuto;
-  std::string profile;       // empty: AWS_PROFILE, else "default"
+  std::string profile;  // empty: AWS_PROFILE, else "default"
   bool no_sign_request = false;
   bool requester_pays = false;
 
-  uint32_t connections_max = 128;  // over all threads
-  uint32_t threads = 2;            // network threads; one carries some 20,000 small GETs a second
-  std::chrono::milliseconds demand_deadline{60'000};       // an operation's retries end then
+  uint32_t connections_max = 128;                     // over all threads
+  uint32_t threads = 2;                               // network threads; one carries some 20,000 small GETs a second
+  std::chrono::milliseconds demand_deadline{60'000};  // an operation's retries end then
   std::chrono::milliseconds background_deadline{300'000};  // the same for background GETs
   std::chrono::milliseconds connect_timeout{5'000};
-  std::chrono::seconds stall_timeout{10};                  // below 1 B/s for so long: the transfer is cut and resumed
-  std::chrono::milliseconds check_deadline{8'000};         // Check()'s whole time
-  bool metadata_service = true;                            // ask the machine's metadata service for credentials
+  std::chrono::seconds stall_timeout{10};           // below 1 B/s for so long: the transfer is cut and resumed
+  std::chrono::milliseconds check_deadline{8'000};  // Check()'s whole time
+  bool metadata_service = true;                     // ask the machine's metadata service for credentials
 };
 
 struct S3Settings {
-  S3Options options;      // as given
+  S3Options options;  // as given
   std::string region;
   std::string scheme;     // "https" or "http"
   std::string authority;  // Host header: bucket included when virtual-hosted, port unless the scheme's own
@@ -64,7 +64,8 @@ Result<S3Settings> ResolveS3Settings(const S3Options& options, const Environment
 // The same for another region at AWS (a redirect); at a custom endpoint only the signing region changes.
 S3Settings WithRegion(const S3Settings& settings, const std::string& region);
 
-// An AWS ini file: section -> key -> value. Nested values ("s3 =" and indented lines) appear as "s3.key". Keys lower case.
+// An AWS ini file: section -> key -> value. Nested values ("s3 =" and indented lines) appear as "s3.key". Keys lower
+// case.
 using ProfileFile = std::map<std::string, std::map<std::string, std::string>>;
 ProfileFile ParseProfileFile(std::string_view text);
 // The shared credentials or config file that `environment` names, empty when there is none.

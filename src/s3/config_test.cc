@@ -31,7 +31,9 @@ class Config : public testing::Test {
 };
 
 TEST_F(Config, EachSourceOfTheEndpointBeatsTheNext) {
-  WriteConfig("[default]\nregion = eu-north-1\nendpoint_url = http://profile\nservices = lab\n[services lab]\ns3 =\n  endpoint_url = http://services\n");
+  WriteConfig(
+      "[default]\nregion = eu-north-1\nendpoint_url = http://profile\nservices = lab\n[services lab]\ns3 =\n  "
+      "endpoint_url = http://services\n");
   EXPECT_EQ(Resolve().Endpoint(), "http://services");
   environment_["AWS_ENDPOINT_URL"] = "http://general/";
   EXPECT_EQ(Resolve().Endpoint(), "http://general");

@@ -56,7 +56,8 @@ Answer Ask(const std::string& method, const std::string& url, const std::vector<
 Result<Credentials> ParseJson(const std::string& text, const char* source) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   const auto field = [&](const char* name) {
-    return json.is_object() && json.contains(name) && json[name].is_string() ? json[name].get<std::string>() : std::string();
+    return json.is_object() && json.contains(name) && json[name].is_string() ? json[name].get<std::string>()
+                                                                             : std::string();
   };
   Credentials credentials;
   credentials.access_key_id = field("AccessKeyId");
@@ -160,13 +161,16 @@ Result<Credentials> CredentialChain::FromFiles() const {
 
 Result<Credentials> CredentialChain::FromContainerEndpoint() const {
   const std::string relative = Lookup(environment_, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-  std::string url = relative.empty() ? Lookup(environment_, "AWS_CONTAINER_CREDENTIALS_FULL_URI") : "http://169.254.170.2" + relative;
+  std::string url =
+      relative.empty() ? Lookup(environment_, "AWS_CONTAINER_CREDENTIALS_FULL_URI") : "http://169.254.170.2" + relative;
   if (url.empty()) return Fail(ErrorCode::kNoCredentials, "no container endpoint");
   bool allowed = url.starts_with("https://");
   // The token must not travel in the clear over a network.
-  for (const char* host : {"http://127.0.0.1", "http://localhost", "http://[::1]", "http://169.254.170.2", "http://169.254.170.23", "http://[fd00:ec2::23]"}) {
+  for (const char* host : {"http://127.0.0.1", "http://localhost", "http://[::1]", "http://169.254.170.2",
+                           "http://169.254.170.23", "http://[fd00:ec2::23]"}) {
     const std::string prefix(host);
-    if (url.starts_with(prefix) && (url.size() == prefix.size() || url[prefix.size()] == ':' || url[prefix.size()] == '/'))
+    if (url.starts_with(prefix) &&
+        (url.size() == prefix.size() || url[prefix.size()] == ':' || url[prefix.size()] == '/'))
       allowed = url.find('@') == std::string::npos;
   }
   if (!allowed) return Fail(ErrorCode::kNoCredentials, "the container endpoint's host is not allowed over http");
@@ -175,7 +179,8 @@ Result<Credentials> CredentialChain::FromContainerEndpoint() const {
     LEAT_ASSIGN_OR_RETURN(token, ReadFile(file, kAnswerBytesMax));
     token = std::string(Trim(token));
   }
-  if (HasControlCharacter(token)) return Fail(ErrorCode::kNoCredentials, "the container token holds control characters");
+  if (HasControlCharacter(token))
+    return Fail(ErrorCode::kNoCredentials, "the container token holds control characters");
   std::vector<std::string> headers;
   if (!token.empty()) headers.push_back("Authorization: " + token);
   const Answer answer = Ask("GET", url, headers);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who we are to S3: environment, shared credentials and config files, the container endpoint's and the machine's metadata
-// service (IMDSv2), or nobody (--no-sign-request).
+// Who we are to S3: environment, shared credentials and config files, the container endpoint's and the machine's
+// metadata service (IMDSv2), or nobody (--no-sign-request).
 //
-// Threads: Get() and WantsRefresh() from any, at once. Fetch() blocks (a metadata service may take a second) and belongs to
-// the one thread that fetches, which makes it single flight; the network threads never call it.
+// Threads: Get() and WantsRefresh() from any, at once. Fetch() blocks (a metadata service may take a second) and
+// belongs to the one thread that fetches, which makes it single flight; the network threads never call it.
 #pragma once
 
 #include <cstdint>

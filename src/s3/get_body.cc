@@ -38,7 +38,9 @@ std::string_view Response::Header(std::string_view name) const {
 }
 
 Result<ContentRange> ParseContentRange(std::string_view text) {
-  const auto wrong = [&] { return Fail(ErrorCode::kProtocol, "Content-Range '" + EscapeForDisplay(text) + "' is malformed"); };
+  const auto wrong = [&] {
+    return Fail(ErrorCode::kProtocol, "Content-Range '" + EscapeForDisplay(text) + "' is malformed");
+  };
   if (!text.starts_with("bytes ")) return wrong();
   text.remove_prefix(6);
   const size_t dash = text.find('-'), slash = text.find('/');
@@ -88,7 +90,8 @@ bool BeginBody(Operation& operation) {
   } else {
     return Refuse(operation, ErrorCode::kProtocol,
                   "the server answered " + std::to_string(response.status) + " to a request for " +
-                      (operation.IsRanged() ? "a range" : "the whole object"), false);
+                      (operation.IsRanged() ? "a range" : "the whole object"),
+                  false);
   }
   const uint64_t asked_first = operation.get.offset + operation.delivered;
   const uint64_t asked_end =
@@ -96,13 +99,15 @@ bool BeginBody(Operation& operation) {
   if (first != asked_first || end != asked_end)
     return Refuse(operation, ErrorCode::kProtocol,
                   "the server sent bytes " + std::to_string(first) + " to " + std::to_string(end) + " where " +
-                      std::to_string(asked_first) + " to " + std::to_string(asked_end) + " were asked for", false);
+                      std::to_string(asked_first) + " to " + std::to_string(asked_end) + " were asked for",
+                  false);
   const std::string etag(response.Header("etag"));
   const std::string& pinned = operation.started ? operation.pinned_etag : operation.get.if_match;
   if (!pinned.empty() && etag != pinned)
     return Refuse(operation, ErrorCode::kObjectChanged, "it was replaced while being read; open it again", true);
   if (operation.started) {
-    if (end != operation.end) return Refuse(operation, ErrorCode::kObjectChanged, "its size changed while being read", true);
+    if (end != operation.end)
+      return Refuse(operation, ErrorCode::kObjectChanged, "its size changed while being read", true);
     return true;
   }
   auto info = InfoFromHeaders(operation.key, response, total);
@@ -128,7 +133,8 @@ Status EndBody(Operation& operation) {
   const uint64_t wanted = operation.end - operation.get.offset;
   if (operation.delivered != wanted)
     return Fail(ErrorCode::kUnavailable, "object '" + EscapeForDisplay(operation.key) + "': the body ended after " +
-                                             std::to_string(operation.delivered) + " of " + std::to_string(wanted) + " bytes");
+                                             std::to_string(operation.delivered) + " of " + std::to_string(wanted) +
+                                             " bytes");
   if (operation.checksum && operation.checksum->Base64() != operation.expected_checksum)
     return Fail(ErrorCode::kCorrupt, "object '" + EscapeForDisplay(operation.key) +
                                          "': its bytes do not match the checksum that S3 keeps for it; read it again");

@@ -32,7 +32,8 @@ std::string Subject(const Operation& operation, const S3Settings& settings) {
 
 std::string MessageOf(const Operation& operation, const S3Settings& settings, const ErrorBody& body, ErrorCode code) {
   const int status = operation.response.status;
-  const std::string answer = "HTTP " + std::to_string(status) + (body.code.empty() ? "" : " " + EscapeForDisplay(body.code));
+  const std::string answer =
+      "HTTP " + std::to_string(status) + (body.code.empty() ? "" : " " + EscapeForDisplay(body.code));
   const std::string said = body.message.empty() ? "" : ": " + EscapeForDisplay(body.message);
   const std::string subject = Subject(operation, settings);
   switch (code) {
@@ -42,14 +43,16 @@ std::string MessageOf(const Operation& operation, const S3Settings& settings, co
       return subject + " does not exist";
     case ErrorCode::kDenied:
       if (body.code == "SignatureDoesNotMatch") {
-        return subject + ": access denied (" + answer + "); check the secret access key, it does not belong to this key id";
+        return subject + ": access denied (" + answer +
+               "); check the secret access key, it does not belong to this key id";
       }
       if (body.code == "InvalidAccessKeyId") {
         return subject + ": access denied (" + answer + "); check the access key id, the server does not know it";
       }
       return subject + ": access denied (" + answer + said + "); check the credentials and the bucket's policy";
     case ErrorCode::kWrongRegion:
-      return subject + " is not in region '" + settings.region + "' (" + answer + said + "); name its region with --region";
+      return subject + " is not in region '" + settings.region + "' (" + answer + said +
+             "); name its region with --region";
     case ErrorCode::kObjectChanged:
       return subject + " is no longer the version asked for (" + answer + ")";
     case ErrorCode::kArchivedStorage:
@@ -224,7 +227,8 @@ int NetworkLoop::PollTimeoutMs() const {
   const auto limit = static_cast<size_t>(std::max(1.0, connections_now_));
   if (!demand_.empty() && active_.size() < limit) return 0;
   if (sleeping_.empty()) return 1000;
-  const auto wait = std::chrono::duration_cast<milliseconds>(sleeping_.begin()->first - shared_.clock.Now()).count() + 1;
+  const auto wait =
+      std::chrono::duration_cast<milliseconds>(sleeping_.begin()->first - shared_.clock.Now()).count() + 1;
   return static_cast<int>(std::clamp<int64_t>(wait, 0, 1000));
 }
 
@@ -251,9 +255,11 @@ NameValues NetworkLoop::SignedRequestHeaders(Operation& operation, const S3Setti
   const std::string date = AmzDate(shared_.clock.WallTimeNs() / 1'000'000'000 + shared_.clock_skew_seconds.load());
   headers.emplace_back("x-amz-content-sha256", payload);
   headers.emplace_back("x-amz-date", date);
-  if (!credentials->session_token.empty()) headers.emplace_back("x-amz-security-token", credentials->session_token.Reveal());
+  if (!credentials->session_token.empty())
+    headers.emplace_back("x-amz-security-token", credentials->session_token.Reveal());
   const std::string day = date.substr(0, 8);
-  if (signing_key_.day != day || signing_key_.region != settings.region || signing_key_.generation != credentials->generation) {
+  if (signing_key_.day != day || signing_key_.region != settings.region ||
+      signing_key_.generation != credentials->generation) {
     signing_key_ = {day, settings.region, credentials->generation,
                     SigningKey(credentials->secret_access_key, day, settings.region, "s3")};
   }
@@ -291,10 +297,13 @@ void NetworkLoop::Configure(Operation& operation, const S3Settings& settings) {
   if (operation.is_check) {
     const auto left = std::chrono::duration_cast<milliseconds>(operation.deadline - shared_.clock.Now()).count();
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<int64_t>(left, 1)));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min<int64_t>(options.connect_timeout.count(), std::max<int64_t>(left / 2, 1))));
+    curl_easy_setopt(
+        easy, CURLOPT_CONNECTTIMEOUT_MS,
+        static_cast<long>(std::min<int64_t>(options.connect_timeout.count(), std::max<int64_t>(left / 2, 1))));
   }
   if (!settings.ca_bundle.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, settings.ca_bundle.c_str());
-  if (settings.authority.starts_with("127.") || settings.authority.starts_with("localhost") || settings.authority.starts_with("[::1]"))
+  if (settings.authority.starts_with("127.") || settings.authority.starts_with("localhost") ||
+      settings.authority.starts_with("[::1]"))
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
   const std::string_view method = operation.method;
   if (method == "HEAD") {
@@ -349,7 +358,8 @@ void NetworkLoop::StartAttempt(const OperationPointer& operation) {
   curl_easy_setopt(operation->easy, CURLOPT_URL, url.c_str());
   Configure(*operation, *settings);
   shared_.counters.Of(operation->kind).fetch_add(1, std::memory_order_relaxed);
-  if (operation->body != nullptr) shared_.counters.bytes_sent.fetch_add(operation->body->size(), std::memory_order_relaxed);
+  if (operation->body != nullptr)
+    shared_.counters.bytes_sent.fetch_add(operation->body->size(), std::memory_order_relaxed);
   active_.emplace(operation->easy, operation);
   LEAT_CHECK(curl_multi_add_handle(multi_, operation->easy) == CURLM_OK);
 }
@@ -368,7 +378,8 @@ size_t NetworkLoop::OnHeader(char* bytes, size_t size, size_t count, void* data)
   }
   response.header_bytes += line.size();
   if (response.header_bytes <= kHeaderBytesMax) return line.size();
-  operation.attempt_error = Error{ErrorCode::kProtocol, "the server's headers are longer than 64 KiB; check the endpoint"};
+  operation.attempt_error =
+      Error{ErrorCode::kProtocol, "the server's headers are longer than 64 KiB; check the endpoint"};
   return 0;
 }
 
@@ -383,7 +394,8 @@ size_t NetworkLoop::OnBody(char* bytes, size_t size, size_t count, void* data) {
   const bool is_error = !IsSuccess(operation.response.status);
   if (body.size() + length > (is_error ? kErrorBodyBytesMax : kAnswerBodyBytesMax)) {
     if (is_error) return length;  // the rest of an over-long error page is of no use
-    operation.attempt_error = Error{ErrorCode::kProtocol, "the server's answer is longer than 16 MiB; check the endpoint"};
+    operation.attempt_error =
+        Error{ErrorCode::kProtocol, "the server's answer is longer than 16 MiB; check the endpoint"};
     return 0;
   }
   body.append(bytes, length);
@@ -431,24 +443,30 @@ void NetworkLoop::EndAttempt(const OperationPointer& operation, CURLcode code) {
   if (code != CURLE_OK) {
     const std::string detail = op.curl_message[0] != '\0' ? op.curl_message.data() : curl_easy_strerror(code);
     const std::string subject = Subject(op, *settings);
-    const bool is_tls = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CONNECT_ERROR;
+    const bool is_tls =
+        code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CONNECT_ERROR;
     if (is_tls)
-      return RetryOrFail(operation, RetryClass::kNever,
-                         {ErrorCode::kUnavailable, subject + ": no trusted TLS connection (" + EscapeForDisplay(detail) +
-                                                       "); check the endpoint URL and AWS_CA_BUNDLE"});
-    const bool no_server = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
-    return RetryOrFail(operation, RetryClass::kTransient,
-                       {code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::kTimedOut : ErrorCode::kUnavailable,
-                        subject + (no_server ? ": cannot connect to " + settings->Endpoint() + " (" : ": the connection failed (") +
-                            EscapeForDisplay(detail) + "); check the endpoint URL and the network"});
+      return RetryOrFail(
+          operation, RetryClass::kNever,
+          {ErrorCode::kUnavailable, subject + ": no trusted TLS connection (" + EscapeForDisplay(detail) +
+                                        "); check the endpoint URL and AWS_CA_BUNDLE"});
+    const bool no_server =
+        code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
+    return RetryOrFail(
+        operation, RetryClass::kTransient,
+        {code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::kTimedOut : ErrorCode::kUnavailable,
+         subject + (no_server ? ": cannot connect to " + settings->Endpoint() + " (" : ": the connection failed (") +
+             EscapeForDisplay(detail) + "); check the endpoint URL and the network"});
   }
   if (IsSuccess(op.response.status)) {
     ErrorBody hidden;
     if (op.hidden_error) hidden.code = op.hidden_error(op.response);
     if (hidden.code.empty()) return Succeed(operation);
     const policy::Failure failure{500, hidden.code};
-    return RetryOrFail(operation, policy::ClassifyFailure(failure),
-                       {policy::FinalCode(failure), Subject(op, *settings) + ": the server failed after it had begun: " + EscapeForDisplay(hidden.code)});
+    return RetryOrFail(
+        operation, policy::ClassifyFailure(failure),
+        {policy::FinalCode(failure),
+         Subject(op, *settings) + ": the server failed after it had begun: " + EscapeForDisplay(hidden.code)});
   }
   const ErrorBody body = ParseErrorBody(op.response.body);
   const policy::Failure failure{op.response.status, body.code};
@@ -457,14 +475,16 @@ void NetworkLoop::EndAttempt(const OperationPointer& operation, CURLcode code) {
   std::string region(op.response.Header("x-amz-bucket-region"));
   if (region.empty()) region = body.region;
   // A HEAD's refusal has no body to read a code from.
-  const bool is_elsewhere = !region.empty() && region != op.region && (op.response.status == 301 || op.response.status == 400);
+  const bool is_elsewhere =
+      !region.empty() && region != op.region && (op.response.status == 301 || op.response.status == 400);
   if (is_elsewhere) {
     kind = RetryClass::kOtherRegion;
     final_code = ErrorCode::kWrongRegion;
   }
   const std::string message = MessageOf(op, *settings, body, final_code);
   if (kind == RetryClass::kOtherRegion) {
-    if (op.redirected || region.empty() || region == op.region) return RetryOrFail(operation, RetryClass::kNever, {final_code, message});
+    if (op.redirected || region.empty() || region == op.region)
+      return RetryOrFail(operation, RetryClass::kNever, {final_code, message});
     op.redirected = true;
     if (shared_.settings()->region == op.region) shared_.MoveToRegion(region);
   }
@@ -501,7 +521,8 @@ bool NetworkLoop::Correct(Operation& operation, policy::RetryClass kind) {
     const auto server = ParseHttpTime(operation.response.Header("date"));
     if (!server || std::exchange(operation.clock_corrected, true)) return false;
     shared_.clock_skew_seconds = (*server - shared_.clock.WallTimeNs()) / 1'000'000'000;
-    LogWarning("this machine's clock is " + std::to_string(-shared_.clock_skew_seconds.load()) + " s ahead of S3's; requests are signed with S3's time");
+    LogWarning("this machine's clock is " + std::to_string(-shared_.clock_skew_seconds.load()) +
+               " s ahead of S3's; requests are signed with S3's time");
     return true;
   }
   return true;
@@ -510,7 +531,9 @@ bool NetworkLoop::Correct(Operation& operation, policy::RetryClass kind) {
 void NetworkLoop::RetryOrFail(const OperationPointer& operation, policy::RetryClass kind, Error error) {
   if (kind == policy::RetryClass::kNever || !Correct(*operation, kind)) return End(operation, Fail(std::move(error)));
   const auto hint = ParseUnsigned(operation->response.Header("x-amz-retry-after"));
-  const milliseconds delay = shared_.NextDelay(kind, operation->retries, random_.Unit(), milliseconds(hint ? static_cast<int64_t>(std::min<uint64_t>(*hint, 20'000)) : 0));
+  const milliseconds delay =
+      shared_.NextDelay(kind, operation->retries, random_.Unit(),
+                        milliseconds(hint ? static_cast<int64_t>(std::min<uint64_t>(*hint, 20'000)) : 0));
   const env::MonotonicTime due = shared_.clock.Now() + delay;
   if (due > operation->deadline) return End(operation, Fail(std::move(error)));
   ++operation->retries;

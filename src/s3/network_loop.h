@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One network thread: takes operations, signs and sends them over its own connections, retries, and ends them.
 //
-// Threads: Submit, Cancel, CredentialsChanged and Stop from any; the rest is the loop's own thread. No lock is held while a
-// callback runs.
+// Threads: Submit, Cancel, CredentialsChanged and Stop from any; the rest is the loop's own thread. No lock is held
+// while a callback runs.
 #pragma once
 
 #include <curl/curl.h>
@@ -33,7 +33,8 @@ namespace leat::s3 {
 // What the loops of one store share. Any thread.
 class SharedState {
  public:
-  SharedState(S3Settings resolved, Environment environment, env::RequestCounters& request_counters, const env::Clock& the_clock)
+  SharedState(S3Settings resolved, Environment environment, env::RequestCounters& request_counters,
+              const env::Clock& the_clock)
       : counters(request_counters),
         clock(the_clock),
         credentials(resolved, std::move(environment), the_clock),
@@ -51,7 +52,8 @@ class SharedState {
     const std::lock_guard lock(mutex_);
     budget_.OnSuccess();
   }
-  std::chrono::milliseconds NextDelay(policy::RetryClass kind, uint32_t retries, double random, std::chrono::milliseconds hint) {
+  std::chrono::milliseconds NextDelay(policy::RetryClass kind, uint32_t retries, double random,
+                                      std::chrono::milliseconds hint) {
     const std::lock_guard lock(mutex_);
     return budget_.NextDelay(kind, retries, random, hint);
   }
@@ -124,7 +126,7 @@ class NetworkLoop {
   std::multimap<env::MonotonicTime, OperationPointer> sleeping_;
   std::vector<OperationPointer> waiting_for_credentials_;
   std::vector<CURL*> idle_easy_;
-  double connections_now_;            // additive increase, halved on SlowDown
+  double connections_now_;  // additive increase, halved on SlowDown
   env::MonotonicTime next_halving_{};
   struct {
     std::string day, region;

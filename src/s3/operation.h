@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One operation of the object store (a GET, a LIST...): what is asked, how far it got, and the attempt now running. Confined
-// to the network thread that carries it, once submitted.
+// One operation of the object store (a GET, a LIST...): what is asked, how far it got, and the attempt now running.
+// Confined to the network thread that carries it, once submitted.
 #pragma once
 
 #include <curl/curl.h>
@@ -25,7 +25,7 @@ struct Response {
   int status = 0;
   NameValues headers;  // lower-case names
   size_t header_bytes = 0;
-  std::string body;    // not of a successful GET, whose bytes go to its receiver
+  std::string body;                                      // not of a successful GET, whose bytes go to its receiver
   std::string_view Header(std::string_view name) const;  // empty when absent
 };
 
@@ -34,9 +34,9 @@ struct Operation {
   uint64_t id = 0;
   env::RequestKind kind = env::RequestKind::kGet;
   const char* method = "GET";
-  std::string key;       // empty: the bucket itself
+  std::string key;  // empty: the bucket itself
   NameValues query;
-  NameValues headers;    // to be signed; lower-case names
+  NameValues headers;                       // to be signed; lower-case names
   std::shared_ptr<const std::string> body;  // null: the request has none
   bool background = false;
   bool is_check = false;  // Check(): each attempt must fit into the deadline
@@ -52,10 +52,10 @@ struct Operation {
   env::MonotonicTime deadline;
   uint32_t retries = 0;
   bool refreshed = false, clock_corrected = false, redirected = false, ended = false;
-  bool started = false;       // OnStart was called
-  uint64_t delivered = 0;     // bytes handed to the receiver
-  uint64_t end = 0;           // after OnStart: the offset behind the last byte to deliver
-  std::string pinned_etag;    // of the body being delivered
+  bool started = false;     // OnStart was called
+  uint64_t delivered = 0;   // bytes handed to the receiver
+  uint64_t end = 0;         // after OnStart: the offset behind the last byte to deliver
+  std::string pinned_etag;  // of the body being delivered
   std::optional<Checksum> checksum;
   std::string expected_checksum;
 

@@ -26,7 +26,8 @@ bool IsHeaderText(std::string_view text) {
 // The one thread that may block on where credentials come from.
 class CredentialThread {
  public:
-  CredentialThread(SharedState& shared, std::function<void(Status)> changed) : shared_(shared), changed_(std::move(changed)) {}
+  CredentialThread(SharedState& shared, std::function<void(Status)> changed)
+      : shared_(shared), changed_(std::move(changed)) {}
   ~CredentialThread() { Stop(); }
   void Start() {
     thread_ = std::thread([this] {
@@ -93,7 +94,8 @@ class CredentialThread {
 
 class S3ObjectStoreImplementation final : public S3ObjectStore {
  public:
-  S3ObjectStoreImplementation(S3Settings settings, const Environment& environment, env::RequestCounters& counters, const env::Clock& clock)
+  S3ObjectStoreImplementation(S3Settings settings, const Environment& environment, env::RequestCounters& counters,
+                              const env::Clock& clock)
       : options_(settings.options),
         shared_(std::move(settings), environment, counters, clock),
         credential_thread_(shared_, [this](const Status& status) {
@@ -122,8 +124,10 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
     operation->receiver = std::move(receiver);
     const auto id = env::RequestId(operation->id);
     const env::GetRequest& get = operation->get;
-    if (get.key.empty() || (get.length && (*get.length == 0 || get.offset + *get.length < get.offset)) || !IsHeaderText(get.if_match))
-      operation->attempt_error = Error{ErrorCode::kInvalidArgument, "a read of no key, of no bytes, or of a range that does not exist"};
+    if (get.key.empty() || (get.length && (*get.length == 0 || get.offset + *get.length < get.offset)) ||
+        !IsHeaderText(get.if_match))
+      operation->attempt_error =
+          Error{ErrorCode::kInvalidArgument, "a read of no key, of no bytes, or of a range that does not exist"};
     Submit(std::move(operation));
     return id;
   }
@@ -139,13 +143,16 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
     Submit(std::move(operation));
   }
 
-  void List(env::ListRequest request, env::Callback<env::ListPage> done) override { ListWith(std::move(request), std::move(done), false); }
+  void List(env::ListRequest request, env::Callback<env::ListPage> done) override {
+    ListWith(std::move(request), std::move(done), false);
+  }
 
   void Put(env::PutRequest request, env::Callback<std::string> done) override {
     auto operation = New(RequestKind::kPut, "PUT", request.key);
     operation->body = request.body != nullptr ? request.body : std::make_shared<const std::string>();
     AddWriteHeaders(*operation, request);
-    operation->headers.emplace_back("x-amz-checksum-crc32c", ChecksumBase64(ChecksumAlgorithm::kCrc32c, *operation->body));
+    operation->headers.emplace_back("x-amz-checksum-crc32c",
+                                    ChecksumBase64(ChecksumAlgorithm::kCrc32c, *operation->body));
     operation->finish = FinishEtag(std::move(done), request.if_none_match);
     Submit(std::move(operation));
   }
@@ -193,7 +200,8 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
     std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
     std::string body = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
     for (const env::UploadedPart& part : parts)
-      body += "<Part><PartNumber>" + std::to_string(part.number) + "</PartNumber><ETag>" + EscapeXml(part.etag) + "</ETag></Part>";
+      body += "<Part><PartNumber>" + std::to_string(part.number) + "</PartNumber><ETag>" + EscapeXml(part.etag) +
+              "</ETag></Part>";
     operation->body = std::make_shared<const std::string>(body + "</CompleteMultipartUpload>");
     operation->headers = {{"content-type", "application/xml"}};
     operation->hidden_error = [](const Response& response) {
@@ -246,7 +254,9 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
       operation->attempt_error = Error{ErrorCode::kInvalidArgument, "the request names no key"};
     for (const auto& [name, value] : operation->headers) {
       if (!IsHeaderText(name) || !IsHeaderText(value))
-        operation->attempt_error = Error{ErrorCode::kInvalidArgument, "metadata of '" + operation->key + "' holds a line break or NUL; HTTP cannot carry it"};
+        operation->attempt_error =
+            Error{ErrorCode::kInvalidArgument,
+                  "metadata of '" + operation->key + "' holds a line break or NUL; HTTP cannot carry it"};
     }
     loops_[operation->id % loops_.size()]->Submit(std::move(operation));
   }
@@ -269,17 +279,21 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
       if (!response) return done(Fail(response.error()));
       auto page = ParseListPage(response->body);
       if (page && !token.empty() && page->next_token == token)
-        return done(Fail(ErrorCode::kProtocol, "the server repeats a listing's continuation token, so that the listing would never end; check the endpoint"));
+        return done(Fail(ErrorCode::kProtocol,
+                         "the server repeats a listing's continuation token, so that the listing would never end; "
+                         "check the endpoint"));
       done(std::move(page));
     };
     Submit(std::move(operation));
   }
 
   static void AddWriteHeaders(Operation& operation, const env::PutRequest& request) {
-    operation.headers.emplace_back("content-type", request.content_type.empty() ? "binary/octet-stream" : request.content_type);
+    operation.headers.emplace_back("content-type",
+                                   request.content_type.empty() ? "binary/octet-stream" : request.content_type);
     if (!request.if_match.empty()) operation.headers.emplace_back("if-match", request.if_match);
     if (request.if_none_match) operation.headers.emplace_back("if-none-match", "*");
-    for (const auto& [name, value] : request.user_metadata) operation.headers.emplace_back("x-amz-meta-" + ToLower(name), value);
+    for (const auto& [name, value] : request.user_metadata)
+      operation.headers.emplace_back("x-amz-meta-" + ToLower(name), value);
   }
   static std::function<void(Result<Response>)> FinishEtag(env::Callback<std::string> done, bool if_none_match) {
     return [done = std::move(done), if_none_match](Result<Response> response) {
@@ -289,7 +303,8 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
         return done(Fail(std::move(error)));
       }
       std::string etag(response->Header("etag"));
-      if (etag.empty()) return done(Fail(ErrorCode::kProtocol, "the server stored an object but gave no ETag; check the endpoint"));
+      if (etag.empty())
+        return done(Fail(ErrorCode::kProtocol, "the server stored an object but gave no ETag; check the endpoint"));
       done(std::move(etag));
     };
   }

@@ -2,8 +2,8 @@
 // A bucket of Amazon S3 or of a server that speaks its protocol, over HTTP/1.1.
 //
 // Threads: as env::ObjectStore. The store owns `S3Options::threads` network threads, each with its own connections, and
-// one thread that fetches credentials. Callbacks run on the network threads. Destroying the store ends every request with
-// kCancelled and joins its threads; do not destroy it from a callback.
+// one thread that fetches credentials. Callbacks run on the network threads. Destroying the store ends every request
+// with kCancelled and joins its threads; do not destroy it from a callback.
 //
 //   LEAT_ASSIGN_OR_RETURN(auto store, s3::S3ObjectStore::Create(options, s3::ProcessEnvironment(), counters, clock));
 //   LEAT_RETURN_IF_ERROR(store->Check("prefix/"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store against a scripted server: each connection's request gets the script's next answer, byte for byte. A test that
-// injects a fault also checks that the script was used up, so that the fault was reached.
+// The store against a scripted server: each connection's request gets the script's next answer, byte for byte. A test
+// that injects a fault also checks that the script was used up, so that the fault was reached.
 #include "s3/s3_object_store.h"
 
 #include <arpa/inet.h>
@@ -26,7 +26,9 @@ using env::Await;
 class TestClock final : public env::Clock {
  public:
   env::MonotonicTime Now() const override { return std::chrono::steady_clock::now(); }
-  int64_t WallTimeNs() const override { return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count(); }
+  int64_t WallTimeNs() const override {
+    return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
 };
 
 struct Answer {
@@ -115,7 +117,8 @@ class ScriptedServer {
 };
 
 std::string Http(const std::string& status, const std::string& headers, const std::string& body) {
-  return "HTTP/1.1 " + status + "\r\n" + headers + "Content-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+  return "HTTP/1.1 " + status + "\r\n" + headers + "Content-Length: " + std::to_string(body.size()) +
+         "\r\nConnection: close\r\n\r\n" + body;
 }
 std::string ErrorXml(const std::string& code, const std::string& more = "") {
   return "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>told so</Message>" + more + "</Error>";
@@ -130,7 +133,8 @@ class Store : public testing::Test {
     options.endpoint_url = server_.url();
     options.metadata_service = false;
     options.demand_deadline = std::chrono::milliseconds(3000);
-    store_ = std::move(*S3ObjectStore::Create(options, {{"AWS_ACCESS_KEY_ID", "AKID"}, {"AWS_SECRET_ACCESS_KEY", "secret"}}, counters_, clock_));
+    store_ = std::move(*S3ObjectStore::Create(
+        options, {{"AWS_ACCESS_KEY_ID", "AKID"}, {"AWS_SECRET_ACCESS_KEY", "secret"}}, counters_, clock_));
   }
   Result<env::ObjectBody> Get(env::GetRequest request) { return env::GetWhole(*store_, std::move(request)); }
 
@@ -253,8 +257,11 @@ TEST_F(Store, ABrokenServerIsNotStormed) {
 }
 
 TEST_F(Store, ListsAndDecodesKeys) {
-  server_.Then({Http("200 OK", "", "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextContinuationToken>t1</NextContinuationToken>"
-                     "<Contents><Key>a+b/x%2By%0A</Key><LastModified>2026-01-02T03:04:05.250Z</LastModified><ETag>&quot;e&quot;</ETag><Size>7</Size></Contents>"
+  server_.Then({Http("200 OK", "",
+                     "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true</"
+                     "IsTruncated><NextContinuationToken>t1</NextContinuationToken>"
+                     "<Contents><Key>a+b/x%2By%0A</Key><LastModified>2026-01-02T03:04:05.250Z</"
+                     "LastModified><ETag>&quot;e&quot;</ETag><Size>7</Size></Contents>"
                      "<CommonPrefixes><Prefix>a+b/c/</Prefix></CommonPrefixes></ListBucketResult>")});
   env::ListRequest request;
   const auto page = Await<env::ListPage>([&](auto done) { store_->List(request, std::move(done)); });
@@ -265,16 +272,22 @@ TEST_F(Store, ListsAndDecodesKeys) {
   EXPECT_EQ(page->common_prefixes.at(0), "a b/c/");
   EXPECT_EQ(page->next_token, "t1");
   request.continuation_token = "t1";
-  server_.Then({Http("200 OK", "", "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t1</NextContinuationToken></ListBucketResult>")});
-  EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List(request, std::move(done)); }).error().code, ErrorCode::kProtocol);
+  server_.Then({Http("200 OK", "",
+                     "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t1</"
+                     "NextContinuationToken></ListBucketResult>")});
+  EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List(request, std::move(done)); }).error().code,
+            ErrorCode::kProtocol);
 }
 
 TEST_F(Store, HostileXmlIsRefused) {
   std::string deep = "<ListBucketResult>";
   for (int i = 0; i < 100'000; ++i) deep += "<a>";
-  for (const std::string& body : {std::string("<!DOCTYPE x [<!ENTITY a \"b\">]><ListBucketResult>&a;</ListBucketResult>"), deep, std::string("<html/>"), std::string()}) {
+  for (const std::string& body :
+       {std::string("<!DOCTYPE x [<!ENTITY a \"b\">]><ListBucketResult>&a;</ListBucketResult>"), deep,
+        std::string("<html/>"), std::string()}) {
     server_.Then({Http("200 OK", "", body)});
-    EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List({}, std::move(done)); }).error().code, ErrorCode::kProtocol);
+    EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List({}, std::move(done)); }).error().code,
+              ErrorCode::kProtocol);
   }
 }
 
@@ -295,8 +308,12 @@ TEST_F(Store, PutSendsTheBodyAgainAfterAFailure) {
 
 TEST_F(Store, ACompletionThatFailsInsideA200IsTriedAgain) {
   server_.Then({Http("200 OK", "", "  " + ErrorXml("InternalError"))});
-  server_.Then({Http("200 OK", "", "\n<CompleteMultipartUploadResult><ETag>&quot;m-1&quot;</ETag></CompleteMultipartUploadResult>")});
-  EXPECT_EQ(*Await<std::string>([&](auto done) { store_->CompleteMultipartUpload("k", "id", {{1, "\"p\""}}, std::move(done)); }), "\"m-1\"");
+  server_.Then({Http("200 OK", "",
+                     "\n<CompleteMultipartUploadResult><ETag>&quot;m-1&quot;</ETag></CompleteMultipartUploadResult>")});
+  EXPECT_EQ(*Await<std::string>([&](auto done) {
+    store_->CompleteMultipartUpload("k", "id", {{1, "\"p\""}}, std::move(done));
+  }),
+            "\"m-1\"");
   EXPECT_TRUE(server_.UsedUp());
 }
 
@@ -310,16 +327,19 @@ TEST_F(Store, CheckSaysWhatIsWrong) {
   options.endpoint_url = "http://127.0.0.1:1";
   options.metadata_service = false;
   options.check_deadline = std::chrono::milliseconds(500);
-  EXPECT_EQ((*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("").error().code, ErrorCode::kNoCredentials);
+  EXPECT_EQ((*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("").error().code,
+            ErrorCode::kNoCredentials);
   options.no_sign_request = true;
   const Status unreachable = (*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("");
   EXPECT_EQ(unreachable.error().code, ErrorCode::kUnavailable);
-  EXPECT_NE(unreachable.error().message.find("cannot connect to http://127.0.0.1:1"), std::string::npos) << unreachable.error().message;
+  EXPECT_NE(unreachable.error().message.find("cannot connect to http://127.0.0.1:1"), std::string::npos)
+      << unreachable.error().message;
 }
 
 TEST_F(Store, ClosingEndsEveryRequest) {
   std::promise<Status> ended;
-  store_->Head("k", [&](Result<ObjectInfo> result) { ended.set_value(result ? Status() : Status(Fail(result.error()))); });
+  store_->Head("k",
+               [&](Result<ObjectInfo> result) { ended.set_value(result ? Status() : Status(Fail(result.error()))); });
   store_.reset();
   EXPECT_FALSE(ended.get_future().get());
   EXPECT_EQ(counters_.in_flight, 0u);

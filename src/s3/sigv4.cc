@@ -36,8 +36,8 @@ std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(s
 
 Digest Sha256(std::string_view bytes) {
   Digest digest;
-  LEAT_CHECK(EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr, EVP_sha256(),
-                        nullptr) == 1);
+  LEAT_CHECK(EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr,
+                        EVP_sha256(), nullptr) == 1);
   return digest;
 }
 
@@ -95,7 +95,8 @@ std::string AmzDate(int64_t epoch_seconds) {
   return text;
 }
 
-Digest SigningKey(const Secret& secret_key, std::string_view yyyymmdd, std::string_view region, std::string_view service) {
+Digest SigningKey(const Secret& secret_key, std::string_view yyyymmdd, std::string_view region,
+                  std::string_view service) {
   const Secret start("AWS4" + secret_key.Reveal());
   const Digest day = HmacSha256(Bytes(start.Reveal()), yyyymmdd);
   return HmacSha256(HmacSha256(HmacSha256(day, region), service), "aws4_request");

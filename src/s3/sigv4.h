@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AWS Signature Version 4 in its header form, for S3 (the path is encoded once and never normalised). Pure functions; any
-// thread. Source: "Signature Calculations for the Authorization Header" of the S3 API reference.
+// AWS Signature Version 4 in its header form, for S3 (the path is encoded once and never normalised). Pure functions;
+// any thread. Source: "Signature Calculations for the Authorization Header" of the S3 API reference.
 #pragma once
 
 #include <array>
@@ -22,7 +22,8 @@ using NameValues = std::vector<std::pair<std::string, std::string>>;
 Digest Sha256(std::string_view bytes);
 Digest HmacSha256(std::span<const std::byte> key, std::string_view bytes);
 
-inline constexpr std::string_view kEmptyPayloadSha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+inline constexpr std::string_view kEmptyPayloadSha256 =
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 // "name=value&..." percent-encoded, sorted by encoded name, then value. Also what goes on the wire.
 std::string CanonicalQuery(const NameValues& query);
@@ -32,7 +33,8 @@ std::string CanonicalRequest(std::string_view method, std::string_view encoded_p
 std::string SignedHeaders(NameValues headers);  // "host;range;x-amz-date"
 std::string AmzDate(int64_t epoch_seconds);     // "20130524T000000Z"
 // The key of one day, region and service: worth keeping, since it costs four HMACs.
-Digest SigningKey(const Secret& secret_key, std::string_view yyyymmdd, std::string_view region, std::string_view service);
+Digest SigningKey(const Secret& secret_key, std::string_view yyyymmdd, std::string_view region,
+                  std::string_view service);
 // 64 hex digits.
 std::string Signature(const Digest& signing_key, std::string_view amz_date, std::string_view region,
                       std::string_view service, std::string_view canonical_request);

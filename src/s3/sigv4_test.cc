@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vectors of "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", and two that botocore
-// computed.
+// The vectors of "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", and two that
+// botocore computed.
 #include "s3/sigv4.h"
 
 #include <gtest/gtest.h>
@@ -28,8 +28,8 @@ TEST(SigV4, PublishedVectors) {
   EXPECT_EQ(Sign("GET", "/test.txt", {}, {kHost, {"range", "bytes=0-9"}}, kDate),
             "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
   EXPECT_EQ(Sign("PUT", "/" + PercentEncode("test$file.text", true), {},
-                 {kHost, {"date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}}, kDate,
-                 "Welcome to Amazon S3."),
+                 {kHost, {"date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
+                 kDate, "Welcome to Amazon S3."),
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
   EXPECT_EQ(Sign("GET", "/", {{"lifecycle", ""}}, {kHost}, kDate),
             "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
@@ -39,7 +39,8 @@ TEST(SigV4, PublishedVectors) {
 
 TEST(SigV4, BotocoreVectors) {
   const std::pair<std::string, std::string> host{"host", "127.0.0.1:9000"};
-  EXPECT_EQ(Sign("GET", "/bkt", {{"list-type", "2"}, {"prefix", "a b+/\xc3\xa9"}, {"delimiter", "/"}, {"encoding-type", "url"}},
+  EXPECT_EQ(Sign("GET", "/bkt",
+                 {{"list-type", "2"}, {"prefix", "a b+/\xc3\xa9"}, {"delimiter", "/"}, {"encoding-type", "url"}},
                  {host}, "20260102T030405Z"),
             "80db1524ff232beb617a6decaa89f0499dec71a6bc20ce60a6bbb52cc67a7b03");
   EXPECT_EQ(Sign("GET", PercentEncode("/bkt/a b+c/\xc3\xa9~=.txt", true), {},

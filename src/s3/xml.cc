@@ -71,7 +71,8 @@ class Walker {
 };
 
 tl::unexpected<Error> Bad(const std::string& what) {
-  return Fail(ErrorCode::kProtocol, "the server's answer is not S3's: " + what + "; check that the endpoint is an S3 server");
+  return Fail(ErrorCode::kProtocol,
+              "the server's answer is not S3's: " + what + "; check that the endpoint is an S3 server");
 }
 
 Result<int64_t> ParseTime(std::string_view text, const char* form) {
@@ -197,11 +198,16 @@ Result<int64_t> ParseHttpTime(std::string_view text) { return ParseTime(text, "%
 std::string EscapeXml(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '"') out += "&quot;";
-    else out += c;
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
   }
   return out;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// S3's XML answers. Pure; any thread. Input is hostile: document types and entities are refused, size and depth bounded.
+// S3's XML answers. Pure; any thread. Input is hostile: document types and entities are refused, size and depth
+// bounded.
 #pragma once
 
 #include <cstdint>

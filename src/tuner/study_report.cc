@@ -87,13 +87,15 @@ Json DescribeTuningJob(const std::string& name, const Study& study) {
   const Objective objective = ObjectiveOf(study);
   Json description = study.request;
   description["HyperParameterTuningJobName"] = name;
-  description["HyperParameterTuningJobArn"] = "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(name);
+  description["HyperParameterTuningJobArn"] =
+      "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(name);
   description["HyperParameterTuningJobStatus"] = study.status;
   description["CreationTime"] = jobs::EpochSeconds(study.created_ns);
   description["LastModifiedTime"] = jobs::EpochSeconds(study.modified_ns);
   if (study.ended_ns) description["HyperParameterTuningEndTime"] = jobs::EpochSeconds(*study.ended_ns);
   if (!study.failure_reason.empty()) description["FailureReason"] = study.failure_reason;
-  Json jobs_by_status = {{"Completed", 0}, {"InProgress", 0}, {"RetryableError", 0}, {"NonRetryableError", 0}, {"Stopped", 0}};
+  Json jobs_by_status = {
+      {"Completed", 0}, {"InProgress", 0}, {"RetryableError", 0}, {"NonRetryableError", 0}, {"Stopped", 0}};
   Json by_objective = {{"Succeeded", 0}, {"Pending", 0}, {"Failed", 0}};
   Json children = Json::array();
   double seconds = 0;
@@ -115,7 +117,8 @@ Json DescribeTuningJob(const std::string& name, const Study& study) {
   description["TrainingJobStatusCounters"] = jobs_by_status;
   description["ObjectiveStatusCounters"] = by_objective;
   description["ConsumedResources"] = {{"RuntimeInSeconds", static_cast<int64_t>(std::ceil(seconds))}};
-  if (const Trial* best = BestTrial(study, objective.maximize())) description["BestTrainingJob"] = Summarize(*best, objective);
+  if (const Trial* best = BestTrial(study, objective.maximize()))
+    description["BestTrainingJob"] = Summarize(*best, objective);
   description["LeatTrainingJobs"] = std::move(children);
   description["LeatRandomSeed"] = study.seed;
   return description;
@@ -133,7 +136,8 @@ std::string StudyTable(const Study& study, size_t columns) {
     std::vector<std::vector<std::string>> rows = {heads};
     for (const auto& trial : study.trials) {
       const Json& data = trial.state.accounting;
-      std::string job = narrow ? trial.job_name.substr(trial.job_name.size() > 12 ? trial.job_name.size() - 12 : 0, 3) : trial.job_name;
+      std::string job = narrow ? trial.job_name.substr(trial.job_name.size() > 12 ? trial.job_name.size() - 12 : 0, 3)
+                               : trial.job_name;
       std::vector<std::string> row = {job + (&trial == best ? " *" : ""), trial.state.status};
       for (const auto& [name, value] : trial.tuned) row.push_back(EscapeForDisplay(value));
       row.push_back(trial.objective ? Number("%#.6g", *trial.objective) : "-");

@@ -21,7 +21,7 @@ namespace {
 using jobs::Event;
 using jobs::JobKind;
 
-constexpr std::chrono::milliseconds kPoll{200};              // how soon a stop is seen
+constexpr std::chrono::milliseconds kPoll{200};  // how soon a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
 
 // The children's observer: one call at a time, whichever thread it comes from.
@@ -107,7 +107,8 @@ class TuningRun {
     return events && jobs::Fold(*events).stop_requested;
   }
   void Record(const std::string& kind, Json body) {
-    const Status status = services_.store.Append(JobKind::kTuning, job_.name, {kind, jobs::WallTimeNs(), std::move(body)});
+    const Status status =
+        services_.store.Append(JobKind::kTuning, job_.name, {kind, jobs::WallTimeNs(), std::move(body)});
     if (!status) LogError("tuning job " + job_.name + ": " + status.error().message);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tuning job: asks policy/search for hyperparameters, runs a training job for each, several at once, and keeps the best.
-// The study is events in the job store, as training jobs are. Blocking on the caller's thread; its jobs have threads of their own.
+// A tuning job: asks policy/search for hyperparameters, runs a training job for each, several at once, and keeps the
+// best. The study is events in the job store, as training jobs are. Blocking on the caller's thread; its jobs have
+// threads of their own.
 #pragma once
 
 #include <functional>

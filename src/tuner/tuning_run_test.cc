@@ -20,7 +20,9 @@ class Nothing final : public jobs::FileSystemResolver, public jobs::RepositoryFa
     return Fail(ErrorCode::kNotFound, "no file system");
   }
   Result<jobs::FileSystemCounters> Counters(const std::string&) override { return jobs::FileSystemCounters{}; }
-  Result<jobs::Repository> Open(const std::string& url, unsigned) override { return Fail(ErrorCode::kNoSuchBucket, url); }
+  Result<jobs::Repository> Open(const std::string& url, unsigned) override {
+    return Fail(ErrorCode::kNoSuchBucket, url);
+  }
 };
 
 class Counter final : public jobs::RunObserver {
@@ -54,14 +56,16 @@ class TuningRunTest : public testing::Test {
 
   TuningJob Job(const std::string& name, const std::string& script, const std::string& config) {
     EXPECT_TRUE(WriteFileAtomically(root_ + "/code/run.sh", script, 0755, false));
-    Json request = {{"HyperParameterTuningJobName", name},
-                    {"HyperParameterTuningJobConfig", Json::parse(config)},
-                    {"TrainingJobDefinition",
-                     {{"StaticHyperParameters", {{"sagemaker_program", "run.sh"}, {"sagemaker_submit_directory", root_ + "/code"}}},
-                      {"AlgorithmSpecification",
-                       {{"TrainingInputMode", "File"}, {"MetricDefinitions", {{{"Name", "score"}, {"Regex", "score=(\\S+)"}}}}}},
-                      {"OutputDataConfig", {{"S3OutputPath", "file://" + root_ + "/out"}}}}}};
-    request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"] = {{"Type", "Maximize"}, {"MetricName", "score"}};
+    Json request = {
+        {"HyperParameterTuningJobName", name},
+        {"HyperParameterTuningJobConfig", Json::parse(config)},
+        {"TrainingJobDefinition",
+         {{"StaticHyperParameters", {{"sagemaker_program", "run.sh"}, {"sagemaker_submit_directory", root_ + "/code"}}},
+          {"AlgorithmSpecification",
+           {{"TrainingInputMode", "File"}, {"MetricDefinitions", {{{"Name", "score"}, {"Regex", "score=(\\S+)"}}}}}},
+          {"OutputDataConfig", {{"S3OutputPath", "file://" + root_ + "/out"}}}}}};
+    request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"] = {{"Type", "Maximize"},
+                                                                                    {"MetricName", "score"}};
     const auto check = CheckTuningJob(request);
     const Status status = StatusOf(check.problems, "request");
     EXPECT_TRUE(status) << status.error().message;

@@ -18,7 +18,8 @@ constexpr int64_t kSkewSecondsMax = 15 * 60;
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256 ";
 
 S3Error Malformed(std::string message, std::string details = "") {
-  return {400, "AuthorizationHeaderMalformed", "The authorization header is malformed; " + std::move(message), std::move(details)};
+  return {400, "AuthorizationHeaderMalformed", "The authorization header is malformed; " + std::move(message),
+          std::move(details)};
 }
 
 bool IsHex64(std::string_view text) {
@@ -43,42 +44,53 @@ std::optional<S3Error> ParseAuthorization(std::string_view value, Header* header
                           : name == "SignedHeaders" ? &header->signed_headers
                           : name == "Signature"     ? &header->signature
                                                     : nullptr;
-    if (target == nullptr || !target->empty()) return Malformed("Credential, SignedHeaders and Signature must each stand once.");
+    if (target == nullptr || !target->empty())
+      return Malformed("Credential, SignedHeaders and Signature must each stand once.");
     *target = item.substr(equals + 1);
   }
   const std::vector<std::string> scope = Split(credential, '/');
   if (scope.size() < 5) return Malformed("the Credential is not KEY/DATE/REGION/s3/aws4_request.");
   const size_t n = scope.size();  // an access key may hold '/'
-  header->access_key = credential.substr(0, credential.size() - (scope[n - 4].size() + scope[n - 3].size() + scope[n - 2].size() +
-                                                                 scope[n - 1].size() + 4));
+  header->access_key = credential.substr(0, credential.size() - (scope[n - 4].size() + scope[n - 3].size() +
+                                                                 scope[n - 2].size() + scope[n - 1].size() + 4));
   header->date = scope[n - 4];
   header->region = scope[n - 3];
   header->service = scope[n - 2];
   header->terminator = scope[n - 1];
-  if (header->signed_headers.empty() || header->signature.empty()) return Malformed("SignedHeaders or Signature is missing.");
+  if (header->signed_headers.empty() || header->signature.empty())
+    return Malformed("SignedHeaders or Signature is missing.");
   if (!IsHex64(header->signature)) return Malformed("the Signature is not 64 hexadecimal digits.");
   return std::nullopt;
 }
 
-std::optional<S3Error> CheckScope(const Header& header, std::string_view amz_date, const std::string& region, int64_t now_s) {
+std::optional<S3Error> CheckScope(const Header& header, std::string_view amz_date, const std::string& region,
+                                  int64_t now_s) {
   if (header.region != region)
-    return Malformed("the region '" + header.region + "' is wrong; expecting '" + region + "'", "<Region>" + XmlText(region) + "</Region>");
-  if (header.service != "s3") return Malformed("incorrect service \"" + header.service + "\". This endpoint belongs to \"s3\".");
+    return Malformed("the region '" + header.region + "' is wrong; expecting '" + region + "'",
+                     "<Region>" + XmlText(region) + "</Region>");
+  if (header.service != "s3")
+    return Malformed("incorrect service \"" + header.service + "\". This endpoint belongs to \"s3\".");
   if (header.terminator != "aws4_request") return Malformed("incorrect terminal \"" + header.terminator + "\".");
   const int64_t signed_s = ParseAmzDate(amz_date);
   if (signed_s < 0) return S3Error{403, "AccessDenied", "AWS authentication requires a valid x-amz-date header", ""};
-  if (amz_date.substr(0, 8) != header.date) return Malformed("Invalid credential date \"" + header.date + "\": x-amz-date differs.");
+  if (amz_date.substr(0, 8) != header.date)
+    return Malformed("Invalid credential date \"" + header.date + "\": x-amz-date differs.");
   if (std::llabs(now_s - signed_s) > kSkewSecondsMax)
-    return S3Error{403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.",
+    return S3Error{403, "RequestTimeTooSkewed",
+                   "The difference between the request time and the current time is too large.",
                    "<RequestTime>" + XmlText(amz_date) + "</RequestTime><ServerTime>" + IsoTime(now_s) +
                        "</ServerTime><MaxAllowedSkewMilliseconds>900000</MaxAllowedSkewMilliseconds>"};
   return std::nullopt;
 }
 
-// The signed headers with their values; refuses x-amz-* headers that are not signed, and a signed header that stands twice.
-std::optional<S3Error> CollectSigned(const HttpRequest& request, const std::string& signed_headers, s3::NameValues* headers) {
+// The signed headers with their values; refuses x-amz-* headers that are not signed, and a signed header that stands
+// twice.
+std::optional<S3Error> CollectSigned(const HttpRequest& request, const std::string& signed_headers,
+                                     s3::NameValues* headers) {
   const std::vector<std::string> names = Split(signed_headers, ';');
-  const auto is_signed = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const auto is_signed = [&](std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   if (!is_signed("host")) return Malformed("SignedHeaders must contain host.");
   if (!std::is_sorted(names.begin(), names.end())) return Malformed("SignedHeaders must be sorted.");
   for (const auto& [name, value] : request.headers) {
@@ -92,7 +104,8 @@ std::optional<S3Error> CollectSigned(const HttpRequest& request, const std::stri
       if (other == name) return S3Error{400, "InvalidRequest", "The signed header " + name + " stands twice.", ""};
     headers->emplace_back(name, value);
   }
-  if (headers->size() != names.size()) return S3Error{403, "AccessDenied", "A header that was signed is missing from the request.", ""};
+  if (headers->size() != names.size())
+    return S3Error{403, "AccessDenied", "A header that was signed is missing from the request.", ""};
   return std::nullopt;
 }
 
@@ -144,18 +157,20 @@ Authorizer::Authorizer(AuthorizerOptions options) : options_(std::move(options))
 
 std::optional<S3Error> Authorizer::Check(const HttpRequest& request, int64_t now_s, PayloadPromise* promise) const {
   static constexpr std::array<std::string_view, 8> kQueryCredentials = {
-      "x-amz-algorithm", "x-amz-credential", "x-amz-signature", "x-amz-security-token", "x-amz-expires", "x-amz-signedheaders",
-      "awsaccesskeyid", "signature"};
+      "x-amz-algorithm", "x-amz-credential",    "x-amz-signature", "x-amz-security-token",
+      "x-amz-expires",   "x-amz-signedheaders", "awsaccesskeyid",  "signature"};
   for (const auto& [name, value] : request.query)
     if (std::find(kQueryCredentials.begin(), kQueryCredentials.end(), ToLower(name)) != kQueryCredentials.end())
-      return S3Error{400, "AuthorizationQueryParametersError", "s3lab refuses credentials in the query (presigned URLs): sign the headers", ""};
+      return S3Error{400, "AuthorizationQueryParametersError",
+                     "s3lab refuses credentials in the query (presigned URLs): sign the headers", ""};
   if (auto error = ReadPromise(request.Header("x-amz-content-sha256"), promise)) return error;
   const std::string* authorization = request.Header("authorization");
   if (authorization == nullptr) {
     if (options_.anonymous) return std::nullopt;
     return S3Error{403, "AccessDenied", "Access Denied: the request is not signed", ""};
   }
-  if (std::count_if(request.headers.begin(), request.headers.end(), [](const auto& h) { return h.first == "authorization"; }) > 1)
+  if (std::count_if(request.headers.begin(), request.headers.end(),
+                    [](const auto& h) { return h.first == "authorization"; }) > 1)
     return S3Error{400, "InvalidRequest", "Authorization stands twice.", ""};
   if (options_.access_key.empty()) return std::nullopt;
   Header header;
@@ -169,8 +184,9 @@ std::optional<S3Error> Authorizer::Check(const HttpRequest& request, int64_t now
   if (auto error = CollectSigned(request, header.signed_headers, &headers)) return error;
 
   const s3::Digest key = s3::SigningKey(options_.secret_key, header.date, header.region, "s3");
-  const std::string canonical = s3::CanonicalRequest(request.method, request.raw_path, s3::CanonicalQuery(request.query), headers,
-                                                     *request.Header("x-amz-content-sha256"));
+  const std::string canonical =
+      s3::CanonicalRequest(request.method, request.raw_path, s3::CanonicalQuery(request.query), headers,
+                           *request.Header("x-amz-content-sha256"));
   const std::string expected = s3::Signature(key, *date, header.region, "s3", canonical);
   const bool known = EqualInConstantTime(header.access_key, options_.access_key);
   const bool right = EqualInConstantTime(header.signature, expected);
@@ -179,9 +195,10 @@ std::optional<S3Error> Authorizer::Check(const HttpRequest& request, int64_t now
                    "<AWSAccessKeyId>" + XmlText(header.access_key) + "</AWSAccessKeyId>"};
   if (!right)
     return S3Error{403, "SignatureDoesNotMatch",
-                   "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
-                   "<AWSAccessKeyId>" + XmlText(header.access_key) + "</AWSAccessKeyId><CanonicalRequest>" + XmlText(canonical) +
-                       "</CanonicalRequest>"};
+                   "The request signature we calculated does not match the signature you provided. Check your key and "
+                   "signing method.",
+                   "<AWSAccessKeyId>" + XmlText(header.access_key) + "</AWSAccessKeyId><CanonicalRequest>" +
+                       XmlText(canonical) + "</CanonicalRequest>"};
   promise->check_chunks = true;
   promise->signing_key = key;
   promise->amz_date = *date;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks a request's SigV4 Authorization header, as strictly as a server should: credentials in the query are refused, every x-amz-*
-// header must be signed, only known payload types pass, unknown keys and wrong signatures cost the same. Immutable; any thread.
+// Checks a request's SigV4 Authorization header, as strictly as a server should: credentials in the query are refused,
+// every x-amz-* header must be signed, only known payload types pass, unknown keys and wrong signatures cost the same.
+// Immutable; any thread.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a bucket is to the S3 operations: objects in byte order of their keys, each with its attributes and a body that is stretches
-// of files. Buckets are thread-safe; objects and bodies are immutable.
+// What a bucket is to the S3 operations: objects in byte order of their keys, each with its attributes and a body that
+// is stretches of files. Buckets are thread-safe; objects and bodies are immutable.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ struct Object {
   int64_t modified_s = 0;
   std::string etag;  // without quotes
   std::string content_type = "binary/octet-stream";
-  std::vector<std::pair<std::string, std::string>> headers;    // x-amz-meta-*, cache-control, ...: answered as they were sent
+  std::vector<std::pair<std::string, std::string>>
+      headers;  // x-amz-meta-*, cache-control, ...: answered as they were sent
   std::vector<std::pair<std::string, std::string>> checksums;  // "x-amz-checksum-crc32" -> Base64
   std::string file;                                            // where the bucket keeps the body, in its own terms
 };

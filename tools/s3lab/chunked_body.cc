@@ -26,7 +26,8 @@ Result<size_t> ChunkedDecoder::Decode(std::string_view input, Listener& listener
     line_ += c;
     if (line_.size() > kLineBytesMax) return Fail(ErrorCode::kProtocol, "a chunk line is too long");
     if (c != '\n') continue;
-    if (line_.size() < 2 || line_[line_.size() - 2] != '\r') return Fail(ErrorCode::kProtocol, "a chunk line must end with CRLF");
+    if (line_.size() < 2 || line_[line_.size() - 2] != '\r')
+      return Fail(ErrorCode::kProtocol, "a chunk line must end with CRLF");
     line_.resize(line_.size() - 2);
     LEAT_RETURN_IF_ERROR(TakeLine(line_, listener));
     line_.clear();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chunked grammar, which HTTP's Transfer-Encoding: chunked and S3's Content-Encoding: aws-chunked share: "size[;extension]"
-// CRLF, that many bytes, CRLF, ..., "0[;extension]" CRLF, trailer lines, an empty line. Confined to one thread; fed in any pieces.
+// The chunked grammar, which HTTP's Transfer-Encoding: chunked and S3's Content-Encoding: aws-chunked share:
+// "size[;extension]" CRLF, that many bytes, CRLF, ..., "0[;extension]" CRLF, trailer lines, an empty line. Confined to
+// one thread; fed in any pieces.
 #pragma once
 
 #include <cstdint>

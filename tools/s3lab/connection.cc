@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kReceiveBytes = 256u << 10;
 constexpr size_t kControlBodyMax = 8u << 20;
-constexpr uint64_t kPacedSlices = 50;             // a limited connection sends this many slices a second
+constexpr uint64_t kPacedSlices = 50;  // a limited connection sends this many slices a second
 constexpr uint64_t kAlteredSliceBytes = 64u << 10;
 constexpr uint64_t kLongBodyBytes = 1000;
 
@@ -65,7 +65,9 @@ bool Connection::Advance(int64_t now_ns) {
   for (;;) {
     Step step = Step::kOver;
     switch (state_) {
-      case State::kHead: step = ReadHead(now_ns); break;
+      case State::kHead:
+        step = ReadHead(now_ns);
+        break;
       case State::kBody:
         step = ReadBody();
         if (step == Step::kGoOn && state_ == State::kWait) step = Respond(now_ns);
@@ -158,14 +160,16 @@ Connection::Step Connection::BeginCall(HttpRequest request, int64_t now_ns) {
       call_->ignore_range = fault_->kind == FaultAction::Kind::kIgnoreRange;
     }
     if (call_->error && waits) {
-      // The client has sent no body and need not: the answer ends the connection, since what comes next could be either.
+      // The client has sent no body and need not: the answer ends the connection, since what comes next could be
+      // either.
       keep_alive_ = false;
       http_chunks_.reset();
       body_left_ = 0;
       return Step::kGoOn;
     }
   }
-  // Also before an empty body, as S3 does: Debian's boto3 takes a final answer that comes at once for one without a length.
+  // Also before an empty body, as S3 does: Debian's boto3 takes a final answer that comes at once for one without a
+  // length.
   if (waits) {
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     if (send(socket_.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(kContinue.size()))
@@ -208,13 +212,15 @@ Connection::Step Connection::ReadBody() {
 
 Connection::Step Connection::Respond(int64_t now_ns) {
   out_ = Sending();
-  Response response = call_ != nullptr ? endpoint_.service.Finish(*call_, NowSeconds()) : endpoint_.control.Answer(*control_, control_body_);
+  Response response = call_ != nullptr ? endpoint_.service.Finish(*call_, NowSeconds())
+                                       : endpoint_.control.Answer(*control_, control_body_);
   if (endpoint_.log_requests) {
     const HttpRequest& request = call_ != nullptr ? call_->request : *control_;
     LogInfo(request.method + " " + request.raw_path + (request.raw_query.empty() ? "" : "?" + request.raw_query) + " " +
             std::to_string(response.status));
   }
-  const uint64_t whole = response.object_body != nullptr || response.without_body ? response.length : response.text.size();
+  const uint64_t whole =
+      response.object_body != nullptr || response.without_body ? response.length : response.text.size();
   uint64_t announced = whole;
   int64_t delay_ns = 0;
   out_.end = whole;
@@ -255,7 +261,8 @@ void Connection::ApplyFault(const FaultAction& fault, Response* response, uint64
     case Kind::kWrongContentRange:
       // Of the same length, one byte further on.
       response->status = 206;
-      response->content_range = "bytes " + std::to_string(response->offset + 1) + "-" + std::to_string(response->offset + whole) + "/" +
+      response->content_range = "bytes " + std::to_string(response->offset + 1) + "-" +
+                                std::to_string(response->offset + whole) + "/" +
                                 std::to_string(response->offset + whole + 1);
       break;
     case Kind::kStall:
@@ -277,14 +284,19 @@ void Connection::ApplyFault(const FaultAction& fault, Response* response, uint64
     case Kind::kIgnoreRange:
       break;
   }
-  if (out_.flip_at && response->object_body == nullptr) response->text[*out_.flip_at] = static_cast<char>(response->text[*out_.flip_at] ^ 1);
+  if (out_.flip_at && response->object_body == nullptr)
+    response->text[*out_.flip_at] = static_cast<char>(response->text[*out_.flip_at] ^ 1);
 }
 
 void Connection::BuildHead(uint64_t announced) {
   const Response& response = out_.response;
   std::string& head = out_.head;
   head.reserve(512);
-  head.append("HTTP/1.1 ").append(std::to_string(response.status)).append(" ").append(ReasonPhrase(response.status)).append("\r\n");
+  head.append("HTTP/1.1 ")
+      .append(std::to_string(response.status))
+      .append(" ")
+      .append(ReasonPhrase(response.status))
+      .append("\r\n");
   head.append(DateLine()).append(response.headers);
   if (!response.content_range.empty()) head.append("Content-Range: ").append(response.content_range).append("\r\n");
   const bool has_length = !response.without_body || response.status == 200 || response.status == 206;
@@ -332,7 +344,8 @@ Connection::Step Connection::SendBody(int64_t now_ns) {
   ssize_t sent = 0;
   if (out_.sent == out_.end) {
     static const std::string kPadding(4096, 'x');
-    sent = send(socket_.get(), kPadding.data(), static_cast<size_t>(std::min<uint64_t>(out_.padding, kPadding.size())), MSG_NOSIGNAL);
+    sent = send(socket_.get(), kPadding.data(), static_cast<size_t>(std::min<uint64_t>(out_.padding, kPadding.size())),
+                MSG_NOSIGNAL);
     if (sent < 0) return SendFailed();
     out_.padding -= static_cast<uint64_t>(sent);
     return Step::kGoOn;
@@ -342,7 +355,8 @@ Connection::Step Connection::SendBody(int64_t now_ns) {
   if (sent == 0) return Step::kOver;  // the file is shorter than it was: the client sees a short body
   out_.sent += static_cast<uint64_t>(sent);
   if (out_.bytes_per_s > 0)
-    out_.next_ns = std::max(out_.next_ns, now_ns) + static_cast<int64_t>(1e9 * static_cast<double>(sent) / static_cast<double>(out_.bytes_per_s));
+    out_.next_ns = std::max(out_.next_ns, now_ns) +
+                   static_cast<int64_t>(1e9 * static_cast<double>(sent) / static_cast<double>(out_.bytes_per_s));
   return Step::kGoOn;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One client's connection: reads a request, lets the service answer, sends the answer as slowly and as wrongly as shape and faults
-// say. Never blocks; confined to its loop's thread.
+// One client's connection: reads a request, lets the service answer, sends the answer as slowly and as wrongly as shape
+// and faults say. Never blocks; confined to its loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ class Connection {
   Connection(FileDescriptor socket, Endpoint& endpoint);
   ~Connection();
 
-  // Goes as far as it can. False: the connection is over and must be destroyed (its destructor closes, or resets, the socket).
+  // Goes as far as it can. False: the connection is over and must be destroyed (its destructor closes, or resets, the
+  // socket).
   bool Advance(int64_t now_ns);
   void SetReadable() { readable_ = true; }
   // Whether an answer is under way: then a client that has closed does not want it.
@@ -84,7 +85,7 @@ class Connection {
   int64_t wake_ns_ = 0;
   std::string in_;
   // Of the request at hand.
-  std::unique_ptr<Call> call_;           // nullptr for a control request
+  std::unique_ptr<Call> call_;  // nullptr for a control request
   std::optional<HttpRequest> control_;
   std::string control_body_;
   std::optional<FaultAction> fault_;

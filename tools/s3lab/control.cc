@@ -32,7 +32,8 @@ Response Control::Answer(const HttpRequest& request, std::string_view body) {
   }
   if (path == "stats" && get) {
     if (request.query.empty()) return JsonResponse(200, statistics_.Describe());
-    return JsonResponse(200, statistics_.DescribeKeys(parameter("bucket"), parameter("prefix"), parameter("from"), parameter("to")));
+    return JsonResponse(
+        200, statistics_.DescribeKeys(parameter("bucket"), parameter("prefix"), parameter("from"), parameter("to")));
   }
   if (path == "stats/reset" && post) {
     statistics_.Reset();
@@ -50,11 +51,13 @@ Response Control::Answer(const HttpRequest& request, std::string_view body) {
   }
   if (path == "shape" && (get || post)) {
     if (post) {
-      if (const Status changed = shape_.Change(json); !changed) return JsonResponse(400, {{"error", changed.error().message}});
+      if (const Status changed = shape_.Change(json); !changed)
+        return JsonResponse(400, {{"error", changed.error().message}});
     }
     return JsonResponse(200, shape_.Describe());
   }
-  return JsonResponse(404, {{"error", "no such control request: GET stats, POST stats/reset, GET/POST/DELETE faults, GET/POST shape"}});
+  return JsonResponse(
+      404, {{"error", "no such control request: GET stats, POST stats/reset, GET/POST/DELETE faults, GET/POST shape"}});
 }
 
 }  // namespace leat::s3lab

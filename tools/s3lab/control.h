@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The /_s3lab/ requests: statistics, faults and shape, in JSON. Unsigned; the endpoint listens on loopback only. Any thread.
+// The /_s3lab/ requests: statistics, faults and shape, in JSON. Unsigned; the endpoint listens on loopback only. Any
+// thread.
 #pragma once
 
 #include <string>
@@ -17,7 +18,8 @@ inline constexpr std::string_view kControlPath = "/_s3lab/";
 
 class Control {
  public:
-  Control(FaultRules& faults, Shape& shape, Statistics& statistics) : faults_(faults), shape_(shape), statistics_(statistics) {}
+  Control(FaultRules& faults, Shape& shape, Statistics& statistics)
+      : faults_(faults), shape_(shape), statistics_(statistics) {}
   Response Answer(const HttpRequest& request, std::string_view body);
 
  private:

@@ -92,7 +92,8 @@ Status DirectoryBucket::Load() {
           objects_[std::move(key)] = std::make_shared<const Object>(std::move(object));
         }
       } catch (const Json::exception& error) {
-        return Fail(ErrorCode::kCorrupt, path + " has a line that is not ours (" + error.what() + "): remove the bucket's directory");
+        return Fail(ErrorCode::kCorrupt,
+                    path + " has a line that is not ours (" + error.what() + "): remove the bucket's directory");
       }
     }
   }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bucket that takes writes, kept in a directory: a file for each body, named by a hash and a number and never by the key, so that
-// every key S3 allows can be stored; and `index.jsonl`, one JSON line for each change, replayed and rewritten at the start. A restart
-// serves the same objects; nothing is fsynced, since this is a test tool.
+// A bucket that takes writes, kept in a directory: a file for each body, named by a hash and a number and never by the
+// key, so that every key S3 allows can be stored; and `index.jsonl`, one JSON line for each change, replayed and
+// rewritten at the start. A restart serves the same objects; nothing is fsynced, since this is a test tool.
 //
-// Thread-safe: one mutex over the map in memory; no body is read or written under it (the index line is: it is one short write).
+// Thread-safe: one mutex over the map in memory; no body is read or written under it (the index line is: it is one
+// short write).
 #pragma once
 
 #include <atomic>

@@ -22,7 +22,9 @@ constexpr std::array<std::pair<std::string_view, Kind>, 9> kByName = {{
     {"trickle", Kind::kTrickle},
 }};
 
-bool IsCount(const Json& json) { return json.is_number_unsigned() || (json.is_number_integer() && json.get<int64_t>() >= 0); }
+bool IsCount(const Json& json) {
+  return json.is_number_unsigned() || (json.is_number_integer() && json.get<int64_t>() >= 0);
+}
 
 Status RefuseOtherNames(const Json& json, std::initializer_list<std::string_view> allowed, std::string_view where) {
   if (!json.is_object()) return Fail(ErrorCode::kInvalidArgument, std::string(where) + " must be a JSON object");
@@ -35,10 +37,11 @@ Status RefuseOtherNames(const Json& json, std::initializer_list<std::string_view
 }  // namespace
 
 Result<FaultAction> FaultRules::ParseAction(const Json& json) {
-  LEAT_RETURN_IF_ERROR(RefuseOtherNames(json,
-                                        {"status", "code", "message", "reset", "deny", "expired_token", "reset_mid_body", "short_body",
-                                         "long_body", "wrong_content_range", "ignore_range", "stall", "delay", "flip_bits", "trickle"},
-                                        "action"));
+  LEAT_RETURN_IF_ERROR(
+      RefuseOtherNames(json,
+                       {"status", "code", "message", "reset", "deny", "expired_token", "reset_mid_body", "short_body",
+                        "long_body", "wrong_content_range", "ignore_range", "stall", "delay", "flip_bits", "trickle"},
+                       "action"));
   FaultAction action;
   if (json.contains("status")) {
     action.status = json["status"].get<int>();
@@ -49,7 +52,8 @@ Result<FaultAction> FaultRules::ParseAction(const Json& json) {
   if (json.size() != 1) return Fail(ErrorCode::kInvalidArgument, "action must name one thing");
   const std::string name = json.begin().key();
   const Json& value = json.begin().value();
-  if (value.is_boolean() && !value.get<bool>()) return Fail(ErrorCode::kInvalidArgument, "action \"" + name + "\" is false");
+  if (value.is_boolean() && !value.get<bool>())
+    return Fail(ErrorCode::kInvalidArgument, "action \"" + name + "\" is false");
   if (name == "deny") {
     action.status = 403, action.code = "AccessDenied", action.message = "Access Denied";
     return action;
@@ -65,7 +69,8 @@ Result<FaultAction> FaultRules::ParseAction(const Json& json) {
   for (const auto& [known, kind] : kByName)
     if (name == known) action.kind = kind;
   if (value.is_object()) {
-    LEAT_RETURN_IF_ERROR(RefuseOtherNames(value, {"bytes", "ms", "announce", "bytes_per_second", "offset"}, "action " + name));
+    LEAT_RETURN_IF_ERROR(
+        RefuseOtherNames(value, {"bytes", "ms", "announce", "bytes_per_second", "offset"}, "action " + name));
     for (const char* field : {"bytes", "bytes_per_second", "offset"})
       if (value.contains(field)) action.bytes = value[field].get<uint64_t>();
     action.ms = value.value("ms", uint64_t{0});
@@ -95,8 +100,11 @@ Result<FaultRules::Rule> FaultRules::ParseRule(const Json& json) {
     rule.has_key = match.contains("key");
     if (rule.has_key) rule.key = match["key"].get<std::string>();
     bool known = rule.operation.empty();
-    for (size_t i = 0; i < kOperations; ++i) known = known || rule.operation == OperationName(static_cast<Operation>(i));
-    if (!known) return Fail(ErrorCode::kInvalidArgument, "no operation \"" + rule.operation + "\": write GetObject, ListObjectsV2, ...");
+    for (size_t i = 0; i < kOperations; ++i)
+      known = known || rule.operation == OperationName(static_cast<Operation>(i));
+    if (!known)
+      return Fail(ErrorCode::kInvalidArgument,
+                  "no operation \"" + rule.operation + "\": write GetObject, ListObjectsV2, ...");
   }
   rule.after = json.value("after", uint64_t{0});
   rule.count = 1;

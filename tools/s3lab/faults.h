@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults on order: rules that match requests and say how the answer goes wrong. Each counts how often it fired, so that a test can
-// fail when its fault was never reached. Thread-safe: one mutex; no rule costs one atomic load.
+// Faults on order: rules that match requests and say how the answer goes wrong. Each counts how often it fired, so that
+// a test can fail when its fault was never reached. Thread-safe: one mutex; no rule costs one atomic load.
 #pragma once
 
 #include <atomic>
@@ -41,8 +41,8 @@ struct FaultAction {
 
 class FaultRules {
  public:
-  // One rule {"match": {"operation", "bucket", "key", "key_prefix"}, "after": N, "count": N, "action": {NAME: ...}} or an array of
-  // them, added after those that are there. Fails, naming what is wrong, and adds nothing.
+  // One rule {"match": {"operation", "bucket", "key", "key_prefix"}, "after": N, "count": N, "action": {NAME: ...}} or
+  // an array of them, added after those that are there. Fails, naming what is wrong, and adds nothing.
   Status Add(const nlohmann::json& rules);
   void Clear();
   nlohmann::json Describe() const;  // {"rules": [{..., "matched": N, "fired": N}]}

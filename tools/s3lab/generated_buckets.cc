@@ -74,7 +74,8 @@ void ApplyAttributes(const struct stat& attributes, Object* object) {
   object->modified_s = attributes.st_mtim.tv_sec;
   // Not an MD5, and "-1" says so, as the ETag of a multipart upload does.
   Random random(HashKey(object->key) ^ Random::Mix(object->size),
-                static_cast<uint64_t>(attributes.st_mtim.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(attributes.st_mtim.tv_nsec));
+                static_cast<uint64_t>(attributes.st_mtim.tv_sec) * 1'000'000'000u +
+                    static_cast<uint64_t>(attributes.st_mtim.tv_nsec));
   char text[40];
   std::snprintf(text, sizeof text, "%016llx%016llx-1", static_cast<unsigned long long>(random.Next()),
                 static_cast<unsigned long long>(random.Next()));
@@ -89,7 +90,8 @@ Result<std::unique_ptr<TreeBucket>> TreeBucket::Create(const std::string& root) 
   const std::filesystem::path top = std::filesystem::canonical(root, error);
   if (error) return Fail(ErrorCode::kNotFound, "--import-tree " + root + ": " + error.message());
   const size_t skip = top.native().size() + (top.native() == "/" ? 0 : 1);
-  for (std::filesystem::recursive_directory_iterator entry(top, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::recursive_directory_iterator entry(top, error), end; !error && entry != end;
+       entry.increment(error)) {
     struct stat attributes;
     if (lstat(entry->path().c_str(), &attributes) != 0 || !S_ISREG(attributes.st_mode)) continue;
     Object object;
@@ -124,7 +126,8 @@ std::shared_ptr<const Object> TreeBucket::Find(std::string_view key) const {
 std::shared_ptr<const Body> TreeBucket::Open(const Object& object) const {
   FileDescriptor file(open(object.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat attributes;
-  if (!file.valid() || fstat(file.get(), &attributes) != 0 || static_cast<uint64_t>(attributes.st_size) != object.size) return nullptr;
+  if (!file.valid() || fstat(file.get(), &attributes) != 0 || static_cast<uint64_t>(attributes.st_size) != object.size)
+    return nullptr;
   return std::make_shared<FileBody>(std::move(file), object.size);
 }
 

@@ -27,8 +27,8 @@ class SyntheticBucket final : public Bucket {
   const std::shared_ptr<const SyntheticPattern> pattern_;
 };
 
-// Every regular file below `root` as an object; names as they are, links not followed. Files are listed as they were at the start;
-// a GET serves what the file is then.
+// Every regular file below `root` as an object; names as they are, links not followed. Files are listed as they were at
+// the start; a GET serves what the file is then.
 class TreeBucket final : public Bucket {
  public:
   static Result<std::unique_ptr<TreeBucket>> Create(const std::string& root);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP/1.1 request head as it came over the wire, and the small grammars of its fields. Values and pure functions; any thread.
-// Input is hostile: sizes are bounded, what does not parse is refused.
+// One HTTP/1.1 request head as it came over the wire, and the small grammars of its fields. Values and pure functions;
+// any thread. Input is hostile: sizes are bounded, what does not parse is refused.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ inline constexpr size_t kHeadBytesMax = 64u << 10;  // S3 allows 8 KiB of header
 
 struct HttpRequest {
   std::string method;
-  std::string raw_path;   // as it was sent, percent-encoded
-  std::string raw_query;  // without '?'
+  std::string raw_path;                                      // as it was sent, percent-encoded
+  std::string raw_query;                                     // without '?'
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in the order sent
   std::vector<std::pair<std::string, std::string>> query;    // decoded
   bool keep_alive = true;

@@ -26,7 +26,8 @@ ListResult ListPage(const Bucket& bucket, const ListQuery& query) {
   if (query.max_keys == 0) return page;
   std::string from = std::max(query.prefix, query.after);
   // When the last page ended with a common prefix, its keys are over.
-  if (!query.delimiter.empty() && query.after.size() > query.prefix.size() && GroupOf(query.after, query) == query.after) {
+  if (!query.delimiter.empty() && query.after.size() > query.prefix.size() &&
+      GroupOf(query.after, query) == query.after) {
     const std::string next = PrefixSuccessor(query.after);
     if (next.empty()) return page;
     from = std::max(from, next);

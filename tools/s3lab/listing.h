@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One page of a listing: prefix, delimiter, where to start, how many. Pure over Bucket::Scan; its cost is that of the page, never of
-// the keys that a common prefix hides.
+// One page of a listing: prefix, delimiter, where to start, how many. Pure over Bucket::Scan; its cost is that of the
+// page, never of the keys that a common prefix hides.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,8 @@ struct Arguments {
 Result<double> ParseNumber(const std::string& text) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0' || !(value >= 0)) return Fail(ErrorCode::kInvalidArgument, "\"" + text + "\" is not a number, 0 or more");
+  if (text.empty() || *end != '\0' || !(value >= 0))
+    return Fail(ErrorCode::kInvalidArgument, "\"" + text + "\" is not a number, 0 or more");
   return value;
 }
 
@@ -100,7 +101,8 @@ Status Serve(const Arguments& arguments) {
   if (arguments.access_key.empty() != arguments.secret_key.empty())
     return Fail(ErrorCode::kInvalidArgument, "--access-key and --secret-key go together");
   if (arguments.access_key.empty() && !arguments.anonymous)
-    return Fail(ErrorCode::kInvalidArgument, "give --access-key and --secret-key, or --anonymous to check no signature");
+    return Fail(ErrorCode::kInvalidArgument,
+                "give --access-key and --secret-key, or --anonymous to check no signature");
   LEAT_ASSIGN_OR_RETURN(const ShapeSettings settings, ReadShape(arguments));
   // The signals are taken below by sigwait; the loops inherit the mask.
   sigset_t signals;
@@ -141,27 +143,34 @@ Status Serve(const Arguments& arguments) {
 
 int Main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("s3lab: an S3 endpoint on 127.0.0.1 for tests, demos and benchmarks, with shaped latency, injected faults and synthetic\n"
-               "buckets of any size. A test tool: do not keep data in it. Manual: docs/s3lab.md\n\n"
-               "Example: s3lab --port 0 --anonymous --synthetic data=count=1000000,size=110000,seed=7 --latency-ms 30");
+  CLI::App app(
+      "s3lab: an S3 endpoint on 127.0.0.1 for tests, demos and benchmarks, with shaped latency, injected faults and "
+      "synthetic\n"
+      "buckets of any size. A test tool: do not keep data in it. Manual: docs/s3lab.md\n\n"
+      "Example: s3lab --port 0 --anonymous --synthetic data=count=1000000,size=110000,seed=7 --latency-ms 30");
   app.add_option("--port", arguments.port, "port on 127.0.0.1; 0 picks a free one")->capture_default_str();
   app.add_option("--port-file", arguments.port_file, "write the port here once it listens");
   app.add_option("--directory", arguments.directory, "buckets that take writes live below it");
   app.add_option("--synthetic", arguments.synthetic,
-                 "BUCKET=count=N,size=BYTES[-BYTES],layout=flat|nested:N[:N],prefix=P,seed=S,version=V, or BUCKET=object=NAME,size=100G");
+                 "BUCKET=count=N,size=BYTES[-BYTES],layout=flat|nested:N[:N],prefix=P,seed=S,version=V, or "
+                 "BUCKET=object=NAME,size=100G");
   app.add_option("--import-tree", arguments.import_tree, "BUCKET=PATH: a directory tree as a read-only bucket");
   app.add_option("--access-key", arguments.access_key, "the one access key id that is known");
   app.add_option("--secret-key", arguments.secret_key, "its secret");
-  app.add_flag("--anonymous", arguments.anonymous, "unsigned requests pass; without keys, signatures are not checked either");
+  app.add_flag("--anonymous", arguments.anonymous,
+               "unsigned requests pass; without keys, signatures are not checked either");
   app.add_option("--region", arguments.region, "the region that requests must be signed for")->capture_default_str();
   app.add_option("--threads", arguments.threads, "event loops")->capture_default_str()->check(CLI::Range(1, 64));
-  app.add_option("--latency-ms", arguments.latency, "MEDIAN[,SIGMA]: log-normal delay of the first byte; sigma 0.25 unless given");
+  app.add_option("--latency-ms", arguments.latency,
+                 "MEDIAN[,SIGMA]: log-normal delay of the first byte; sigma 0.25 unless given");
   app.add_option("--slow", arguments.slow, "PERCENT,MS: that share of requests waits MS instead");
   app.add_option("--bandwidth", arguments.bandwidth, "bytes a second of each connection: 90M");
   app.add_option("--rate", arguments.rate, "requests a second; beyond it 503 SlowDown");
   app.add_option("--seed", arguments.seed, "of the delays, and of --print-synthetic");
   app.add_flag("--log-requests", arguments.log_requests, "a line for each request on standard error");
-  app.add_option("--print-synthetic", arguments.print_synthetic, "KEY OFFSET LENGTH: write those bytes to standard output and end")->expected(3);
+  app.add_option("--print-synthetic", arguments.print_synthetic,
+                 "KEY OFFSET LENGTH: write those bytes to standard output and end")
+      ->expected(3);
   CLI11_PARSE(app, argc, argv);
   const Status status = arguments.print_synthetic.empty() ? Serve(arguments) : PrintSynthetic(arguments);
   if (status) return 0;

@@ -9,18 +9,32 @@
 namespace leat::s3lab {
 namespace {
 
-constexpr std::array<std::string_view, kOperations> kNames = {
-    "ListBuckets",   "HeadBucket",   "CreateBucket", "DeleteBucket",  "GetBucketLocation",     "ListObjects",
-    "ListObjectsV2", "GetObject",    "HeadObject",   "PutObject",     "CopyObject",            "DeleteObject",
-    "DeleteObjects", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
-    "ListMultipartUploads", "ListParts", "Unknown"};
+constexpr std::array<std::string_view, kOperations> kNames = {"ListBuckets",
+                                                              "HeadBucket",
+                                                              "CreateBucket",
+                                                              "DeleteBucket",
+                                                              "GetBucketLocation",
+                                                              "ListObjects",
+                                                              "ListObjectsV2",
+                                                              "GetObject",
+                                                              "HeadObject",
+                                                              "PutObject",
+                                                              "CopyObject",
+                                                              "DeleteObject",
+                                                              "DeleteObjects",
+                                                              "CreateMultipartUpload",
+                                                              "UploadPart",
+                                                              "CompleteMultipartUpload",
+                                                              "AbortMultipartUpload",
+                                                              "ListMultipartUploads",
+                                                              "ListParts",
+                                                              "Unknown"};
 
-// Whether the query names nothing beyond `allowed`: a sub-resource that we do not know (?acl, ?tagging, ?versionId) must not be taken
-// for the plain operation.
+// Whether the query names nothing beyond `allowed`: a sub-resource that we do not know (?acl, ?tagging, ?versionId)
+// must not be taken for the plain operation.
 bool OnlyHas(const HttpRequest& request, std::initializer_list<std::string_view> allowed) {
   return std::all_of(request.query.begin(), request.query.end(), [&](const auto& item) {
-    return item.first == "x-id" ||
-           std::find(allowed.begin(), allowed.end(), item.first) != allowed.end();
+    return item.first == "x-id" || std::find(allowed.begin(), allowed.end(), item.first) != allowed.end();
   });
 }
 
@@ -31,18 +45,21 @@ Operation BucketOperation(const HttpRequest& request) {
   if (method == "DELETE" && OnlyHas(request, {})) return Operation::kDeleteBucket;
   if (method == "POST" && request.Query("delete") && OnlyHas(request, {"delete"})) return Operation::kDeleteObjects;
   if (method != "GET") return Operation::kUnknown;
-  if (request.Query("location")) return OnlyHas(request, {"location"}) ? Operation::kGetBucketLocation : Operation::kUnknown;
+  if (request.Query("location"))
+    return OnlyHas(request, {"location"}) ? Operation::kGetBucketLocation : Operation::kUnknown;
   if (request.Query("uploads"))
-    return OnlyHas(request, {"uploads", "prefix", "delimiter", "encoding-type", "max-uploads", "key-marker", "upload-id-marker"})
+    return OnlyHas(request,
+                   {"uploads", "prefix", "delimiter", "encoding-type", "max-uploads", "key-marker", "upload-id-marker"})
                ? Operation::kListMultipartUploads
                : Operation::kUnknown;
   if (const std::string* type = request.Query("list-type")) {
-    return *type == "2" && OnlyHas(request, {"list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token",
-                                             "encoding-type", "fetch-owner"})
+    return *type == "2" && OnlyHas(request, {"list-type", "prefix", "delimiter", "max-keys", "start-after",
+                                             "continuation-token", "encoding-type", "fetch-owner"})
                ? Operation::kListObjectsV2
                : Operation::kUnknown;
   }
-  return OnlyHas(request, {"prefix", "delimiter", "max-keys", "marker", "encoding-type"}) ? Operation::kListObjects : Operation::kUnknown;
+  return OnlyHas(request, {"prefix", "delimiter", "max-keys", "marker", "encoding-type"}) ? Operation::kListObjects
+                                                                                          : Operation::kUnknown;
 }
 
 Operation ObjectOperation(const HttpRequest& request) {
@@ -51,13 +68,15 @@ Operation ObjectOperation(const HttpRequest& request) {
     if (method == "PUT" && request.Query("partNumber") && !request.Header("x-amz-copy-source"))
       return OnlyHas(request, {"uploadId", "partNumber"}) ? Operation::kUploadPart : Operation::kUnknown;
     if (method == "GET")
-      return OnlyHas(request, {"uploadId", "max-parts", "part-number-marker"}) ? Operation::kListParts : Operation::kUnknown;
+      return OnlyHas(request, {"uploadId", "max-parts", "part-number-marker"}) ? Operation::kListParts
+                                                                               : Operation::kUnknown;
     if (!OnlyHas(request, {"uploadId"})) return Operation::kUnknown;
     if (method == "POST") return Operation::kCompleteMultipartUpload;
     if (method == "DELETE") return Operation::kAbortMultipartUpload;
     return Operation::kUnknown;
   }
-  if (method == "POST" && request.Query("uploads") && OnlyHas(request, {"uploads"})) return Operation::kCreateMultipartUpload;
+  if (method == "POST" && request.Query("uploads") && OnlyHas(request, {"uploads"}))
+    return Operation::kCreateMultipartUpload;
   if (!OnlyHas(request, {})) return Operation::kUnknown;
   if (method == "GET") return Operation::kGetObject;
   if (method == "HEAD") return Operation::kHeadObject;

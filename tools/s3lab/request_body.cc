@@ -13,7 +13,8 @@ namespace {
 std::string Base64(std::string_view bytes) {
   std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
   out.resize(static_cast<size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                                 reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()))));
+                                                 reinterpret_cast<const unsigned char*>(bytes.data()),
+                                                 static_cast<int>(bytes.size()))));
   return out;
 }
 
@@ -24,7 +25,9 @@ constexpr std::string_view kSignatureExtension = "chunk-signature=";
 HashStream::HashStream(const EVP_MD* algorithm) : context_(EVP_MD_CTX_new()), algorithm_(algorithm) {
   LEAT_CHECK(EVP_DigestInit_ex(context_, algorithm_, nullptr) == 1);
 }
-void HashStream::Add(std::string_view bytes) { LEAT_CHECK(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1); }
+void HashStream::Add(std::string_view bytes) {
+  LEAT_CHECK(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
+}
 std::string HashStream::Finish() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
@@ -34,14 +37,20 @@ std::string HashStream::Finish() {
 }
 
 RequestBody::RequestBody(const HttpRequest& request, PayloadPromise promise, Keep keep, FileDescriptor file)
-    : promise_(std::move(promise)), keep_(keep), file_(std::move(file)), md5_(EVP_md5()), sha256_(EVP_sha256()),
-      chunk_sha256_(EVP_sha256()), previous_signature_(promise_.seed_signature) {
+    : promise_(std::move(promise)),
+      keep_(keep),
+      file_(std::move(file)),
+      md5_(EVP_md5()),
+      sha256_(EVP_sha256()),
+      chunk_sha256_(EVP_sha256()),
+      previous_signature_(promise_.seed_signature) {
   if (const std::string* value = request.Header("content-md5")) content_md5_ = *value;
   if (const std::string* value = request.Header("x-amz-decoded-content-length")) {
     if (const auto size = ParseUnsigned(*value)) decoded_size_ = *size;
   }
   if (promise_.aws_chunked() && !decoded_size_)
-    Refuse(411, "MissingContentLength", "You must provide the x-amz-decoded-content-length header with an aws-chunked body.");
+    Refuse(411, "MissingContentLength",
+           "You must provide the x-amz-decoded-content-length header with an aws-chunked body.");
   if (const std::string* value = request.Header("x-amz-trailer")) trailer_name_ = ToLower(*value);
   if (!trailer_name_.empty() && promise_.kind != PayloadPromise::Kind::kUnsignedTrailer &&
       promise_.kind != PayloadPromise::Kind::kSignedChunksTrailer)
@@ -78,7 +87,8 @@ void RequestBody::Store(std::string_view bytes) {
   const auto span = std::as_bytes(std::span(bytes.data(), bytes.size()));
   for (auto& [name, checksum] : running_) checksum.Add(span);
   if (keep_ == Keep::kMemory) {
-    if (memory_.size() + bytes.size() > kMemoryBytesMax) return Refuse(400, "MaxMessageLengthExceeded", "Your request was too large.");
+    if (memory_.size() + bytes.size() > kMemoryBytesMax)
+      return Refuse(400, "MaxMessageLengthExceeded", "Your request was too large.");
     memory_.append(bytes);
   } else if (keep_ == Keep::kFile) {
     if (const Status written = WriteAll(file_.get(), span, size_ - bytes.size()); !written)
@@ -107,11 +117,12 @@ std::string RequestBody::ChunkSignature(std::string_view kind, std::string_view 
 }
 
 Status RequestBody::ChunkEnds() {
-  const bool is_signed =
-      promise_.kind == PayloadPromise::Kind::kSignedChunks || promise_.kind == PayloadPromise::Kind::kSignedChunksTrailer;
+  const bool is_signed = promise_.kind == PayloadPromise::Kind::kSignedChunks ||
+                         promise_.kind == PayloadPromise::Kind::kSignedChunksTrailer;
   if (!is_signed || !promise_.check_chunks) return {};
-  const std::string expected = ChunkSignature(
-      "AWS4-HMAC-SHA256-PAYLOAD", std::string(s3::kEmptyPayloadSha256) + "\n" + HexEncode(std::string_view(chunk_sha256_.Finish())));
+  const std::string expected =
+      ChunkSignature("AWS4-HMAC-SHA256-PAYLOAD",
+                     std::string(s3::kEmptyPayloadSha256) + "\n" + HexEncode(std::string_view(chunk_sha256_.Finish())));
   if (!EqualInConstantTime(expected, chunk_signature_))
     Refuse(403, "SignatureDoesNotMatch", "The signature of a chunk does not match.");
   previous_signature_ = expected;
@@ -128,12 +139,15 @@ void RequestBody::CheckTrailerSignature() {
     }
   }
   const std::string expected = ChunkSignature("AWS4-HMAC-SHA256-TRAILER", HexEncode(s3::Sha256(text)));
-  if (!EqualInConstantTime(expected, given)) Refuse(403, "SignatureDoesNotMatch", "The signature of the trailer does not match.");
+  if (!EqualInConstantTime(expected, given))
+    Refuse(403, "SignatureDoesNotMatch", "The signature of the trailer does not match.");
 }
 
 void RequestBody::CheckDigests() {
-  if (promise_.kind == PayloadPromise::Kind::kSha256 && HexEncode(std::string_view(sha256_.Finish())) != promise_.sha256)
-    Refuse(400, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.");
+  if (promise_.kind == PayloadPromise::Kind::kSha256 &&
+      HexEncode(std::string_view(sha256_.Finish())) != promise_.sha256)
+    Refuse(400, "XAmzContentSHA256Mismatch",
+           "The provided 'x-amz-content-sha256' header does not match what was computed.");
   md5_digest_ = md5_.Finish();
   if (!content_md5_.empty() && content_md5_ != Base64(md5_digest_))
     Refuse(400, "BadDigest", "The Content-MD5 you specified did not match what we received.");
@@ -145,7 +159,8 @@ void RequestBody::CheckDigests() {
     for (const auto& [header, value] : decoder_.trailers())
       if (header == name) sent = value;
     if (sent != computed)
-      Refuse(400, "BadDigest", "The " + name + " you specified (" + sent + ") did not match what we calculated (" + computed + ").");
+      Refuse(400, "BadDigest",
+             "The " + name + " you specified (" + sent + ") did not match what we calculated (" + computed + ").");
     checksums_.emplace_back(name, computed);
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request's body on its way in: decoded (aws-chunked), hashed, held against what the head promised (x-amz-content-sha256, chunk
-// signatures, Content-MD5, x-amz-checksum-*), and kept in memory, in a file, or nowhere. Confined to one thread.
+// A request's body on its way in: decoded (aws-chunked), hashed, held against what the head promised
+// (x-amz-content-sha256, chunk signatures, Content-MD5, x-amz-checksum-*), and kept in memory, in a file, or nowhere.
+// Confined to one thread.
 #pragma once
 
 #include <openssl/evp.h>
@@ -41,15 +42,17 @@ class RequestBody : private ChunkedDecoder::Listener {
 
   // `file` when keep is kFile. The head's promises are read here.
   RequestBody(const HttpRequest& request, PayloadPromise promise, Keep keep, FileDescriptor file = {});
-  // Takes body bytes as they arrive (after any HTTP chunking). The first error stays: later bytes are dropped, so that the client can
-  // finish sending and read the answer.
+  // Takes body bytes as they arrive (after any HTTP chunking). The first error stays: later bytes are dropped, so that
+  // the client can finish sending and read the answer.
   void Add(std::string_view bytes);
   std::optional<S3Error> Finish();
 
   const std::string& memory() const { return memory_; }
   uint64_t size() const { return size_; }
   const std::string& md5() const { return md5_digest_; }  // raw, after Finish
-  const std::vector<std::pair<std::string, std::string>>& checksums() const { return checksums_; }  // that were sent and hold
+  const std::vector<std::pair<std::string, std::string>>& checksums() const {
+    return checksums_;
+  }  // that were sent and hold
   int descriptor() const { return file_.get(); }
 
  private:

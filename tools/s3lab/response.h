@@ -17,12 +17,14 @@ struct Response {
   std::string content_range;  // its value; "" is none
   std::string text;           // the body, when `object_body` is nullptr
   std::shared_ptr<const Body> object_body;
-  uint64_t offset = 0;         // of the object, where the answer's body begins
-  uint64_t length = 0;         // of the answer's body, when it is of the object
-  bool without_body = false;   // HEAD, 204, 304: headers only
-  bool close = false;          // the connection ends after this answer
+  uint64_t offset = 0;        // of the object, where the answer's body begins
+  uint64_t length = 0;        // of the answer's body, when it is of the object
+  bool without_body = false;  // HEAD, 204, 304: headers only
+  bool close = false;         // the connection ends after this answer
 
-  void AddHeader(std::string_view name, std::string_view value) { headers.append(name).append(": ").append(value).append("\r\n"); }
+  void AddHeader(std::string_view name, std::string_view value) {
+    headers.append(name).append(": ").append(value).append("\r\n");
+  }
 };
 
 }  // namespace leat::s3lab

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pure parts of s3lab: ranges, conditions, listings against a naive model, synthetic bytes and keys, chunked bodies, fault rules,
-// shapes, the signature check, and a bucket that is opened again.
+// The pure parts of s3lab: ranges, conditions, listings against a naive model, synthetic bytes and keys, chunked
+// bodies, fault rules, shapes, the signature check, and a bucket that is opened again.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -37,12 +37,12 @@ TEST(Range, AsS3ReadsIt) {
     Kind kind;
     uint64_t first, length;
   } cases[] = {
-      {"bytes=0-9", 100, Kind::kPart, 0, 10},      {"bytes=90-", 100, Kind::kPart, 90, 10},
-      {"bytes=-5", 100, Kind::kPart, 95, 5},       {"bytes=-500", 100, Kind::kPart, 0, 100},
-      {"bytes=50-500", 100, Kind::kPart, 50, 50},  {"bytes=100-", 100, Kind::kUnsatisfiable, 0, 0},
+      {"bytes=0-9", 100, Kind::kPart, 0, 10},        {"bytes=90-", 100, Kind::kPart, 90, 10},
+      {"bytes=-5", 100, Kind::kPart, 95, 5},         {"bytes=-500", 100, Kind::kPart, 0, 100},
+      {"bytes=50-500", 100, Kind::kPart, 50, 50},    {"bytes=100-", 100, Kind::kUnsatisfiable, 0, 0},
       {"bytes=-0", 100, Kind::kUnsatisfiable, 0, 0}, {"bytes=0-0", 0, Kind::kUnsatisfiable, 0, 0},
-      {"bytes=9-3", 100, Kind::kWhole, 0, 100},    {"bytes=0-1,5-6", 100, Kind::kWhole, 0, 100},
-      {"lines=0-9", 100, Kind::kWhole, 0, 100},    {"bytes=x-", 100, Kind::kWhole, 0, 100},
+      {"bytes=9-3", 100, Kind::kWhole, 0, 100},      {"bytes=0-1,5-6", 100, Kind::kWhole, 0, 100},
+      {"lines=0-9", 100, Kind::kWhole, 0, 100},      {"bytes=x-", 100, Kind::kWhole, 0, 100},
   };
   for (const auto& expected : cases) {
     const ByteRange range = ParseRange(expected.header, expected.size);
@@ -53,15 +53,18 @@ TEST(Range, AsS3ReadsIt) {
 }
 
 TEST(Head, IsParsedAndMalformedOnesAreRefused) {
-  const auto request = ParseHead("GET /b/a%20b?prefix=x+y%2Fz&list-type=2&flag HTTP/1.1\r\nHost: h\r\nX-Amz-Date:  d \r\nConnection: close\r\n\r\n");
+  const auto request = ParseHead(
+      "GET /b/a%20b?prefix=x+y%2Fz&list-type=2&flag HTTP/1.1\r\nHost: h\r\nX-Amz-Date:  d \r\nConnection: "
+      "close\r\n\r\n");
   ASSERT_TRUE(request);
   EXPECT_EQ(request->raw_path, "/b/a%20b");
   EXPECT_EQ(*request->Query("prefix"), "x y/z");
   EXPECT_EQ(*request->Query("flag"), "");
   EXPECT_EQ(*request->Header("x-amz-date"), "d");
   EXPECT_FALSE(request->keep_alive);
-  for (const char* bad : {"GET\r\n\r\n", "GET / HTTP/2\r\n\r\n", "GET x HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-                          "GET / HTTP/1.1\r\n: x\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n"})
+  for (const char* bad :
+       {"GET\r\n\r\n", "GET / HTTP/2\r\n\r\n", "GET x HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\n: x\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n"})
     EXPECT_FALSE(ParseHead(bad)) << bad;
 }
 
@@ -75,7 +78,8 @@ TEST(Conditions, ETags) {
 
 TEST(Targets, AreFoundAndUnknownSubresourcesAreNotTakenForThePlainOperation) {
   const auto operation = [](const std::string& line, const std::string& headers = "") {
-    return std::string(OperationName(FindTarget(*ParseHead(line + " HTTP/1.1\r\nhost: h\r\n" + headers + "\r\n")).operation));
+    return std::string(
+        OperationName(FindTarget(*ParseHead(line + " HTTP/1.1\r\nhost: h\r\n" + headers + "\r\n")).operation));
   };
   EXPECT_EQ(operation("GET /"), "ListBuckets");
   EXPECT_EQ(operation("GET /b"), "ListObjects");
@@ -85,7 +89,8 @@ TEST(Targets, AreFoundAndUnknownSubresourcesAreNotTakenForThePlainOperation) {
   EXPECT_EQ(operation("PUT /b/k", "x-amz-copy-source: /b/x\r\n"), "CopyObject");
   EXPECT_EQ(operation("PUT /b/k?uploadId=1&partNumber=2"), "UploadPart");
   EXPECT_EQ(operation("POST /b/?delete"), "DeleteObjects");
-  for (const char* line : {"GET /b?acl", "GET /b?versions", "PUT /b?versioning", "GET /b/k?tagging", "GET /b/k?versionId=1", "PATCH /b/k"})
+  for (const char* line :
+       {"GET /b?acl", "GET /b?versions", "PUT /b?versioning", "GET /b/k?tagging", "GET /b/k?versionId=1", "PATCH /b/k"})
     EXPECT_EQ(operation(line), "Unknown") << line;
   const Target odd = FindTarget(*ParseHead("GET /b/a//b/%00%2E%2E HTTP/1.1\r\n\r\n"));
   EXPECT_EQ(odd.key, std::string("a//b/\0..", 8));
@@ -134,8 +139,11 @@ TEST(Listing, PagesEqualTheNaiveModel) {
     };
     for (int i = 0; i < 40; ++i)
       if (std::string key = word(7); !key.empty()) bucket.Add(key);
-    ListQuery query{word(2), random.Below(3) == 0 ? "" : random.Below(4) == 0 ? "a/" : "/", random.Below(2) == 0 ? "" : word(4),
-                    1 + random.Below(5)};
+    ListQuery query{word(2),
+                    random.Below(3) == 0   ? ""
+                    : random.Below(4) == 0 ? "a/"
+                                           : "/",
+                    random.Below(2) == 0 ? "" : word(4), 1 + random.Below(5)};
     const std::vector<std::string> expected = NaiveEntries(bucket, query);
     std::vector<std::string> found;
     for (;;) {
@@ -185,7 +193,8 @@ TEST(Synthetic, BodiesAreTheBytes) {
   while (read.size() < object->size) {
     const Body::Stretch stretch = body->At(read.size());
     std::string piece(std::min<uint64_t>(stretch.length, object->size - read.size()), '\0');
-    ASSERT_EQ(pread(stretch.descriptor, piece.data(), piece.size(), static_cast<off_t>(stretch.offset)), static_cast<ssize_t>(piece.size()));
+    ASSERT_EQ(pread(stretch.descriptor, piece.data(), piece.size(), static_cast<off_t>(stretch.offset)),
+              static_cast<ssize_t>(piece.size()));
     read += piece;
   }
   EXPECT_EQ(read, SyntheticPattern::Create(3)->Bytes("o", 0, object->size));
@@ -193,8 +202,8 @@ TEST(Synthetic, BodiesAreTheBytes) {
 }
 
 TEST(Synthetic, KeysAreInOrderAndFound) {
-  for (const char* text : {"count=1237,layout=flat,prefix=data/", "count=1237,layout=nested:10,prefix=p/", "count=1237,layout=nested:7:11",
-                           "count=5,layout=nested:100", "object=one,size=9"}) {
+  for (const char* text : {"count=1237,layout=flat,prefix=data/", "count=1237,layout=nested:10,prefix=p/",
+                           "count=1237,layout=nested:7:11", "count=5,layout=nested:100", "object=one,size=9"}) {
     const SyntheticKeys keys(*SyntheticSpec::Parse(text));
     std::string before;
     for (uint64_t i = 0; i < keys.count(); ++i) {
@@ -209,7 +218,8 @@ TEST(Synthetic, KeysAreInOrderAndFound) {
     EXPECT_FALSE(keys.Find("nothing"));
     EXPECT_FALSE(keys.Find(before + "0"));
   }
-  for (const char* bad : {"", "count=0", "size=5", "count=1,layout=deep", "count=1,layout=nested:0", "count=1,size=9-3", "count=1,colour=2"})
+  for (const char* bad : {"", "count=0", "size=5", "count=1,layout=deep", "count=1,layout=nested:0", "count=1,size=9-3",
+                          "count=1,colour=2"})
     EXPECT_FALSE(SyntheticSpec::Parse(bad)) << bad;
 }
 
@@ -278,21 +288,26 @@ TEST(RequestBody, HoldsWhatTheHeadPromised) {
   EXPECT_EQ(BodyOutcome(head, trailer, "5\r\nhallo\r\n0\r\nx-amz-checksum-crc32c:" + crc + "\r\n\r\n"), "BadDigest");
   EXPECT_EQ(BodyOutcome(head, trailer, "5\r\nhello\r\n0\r\n\r\n"), "BadDigest") << "the promised trailer did not come";
   EXPECT_EQ(BodyOutcome(head, trailer, "5\r\nhello\r\n"), "IncompleteBody");
-  EXPECT_EQ(BodyOutcome(head, trailer, "4\r\nhell\r\n0\r\nx-amz-checksum-crc32c:" + crc + "\r\n\r\n"), "IncompleteBody");
+  EXPECT_EQ(BodyOutcome(head, trailer, "4\r\nhell\r\n0\r\nx-amz-checksum-crc32c:" + crc + "\r\n\r\n"),
+            "IncompleteBody");
   EXPECT_EQ(BodyOutcome("", trailer, "0\r\n\r\n"), "MissingContentLength");
 }
 
 TEST(RequestBody, ChunkSignaturesAreThoseOfTheManual) {
-  // "Example: PUT object" of "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks".
+  // "Example: PUT object" of "Signature Calculations for the Authorization Header: Transferring Payload in Multiple
+  // Chunks".
   PayloadPromise promise;
   promise.kind = PayloadPromise::Kind::kSignedChunks;
   promise.check_chunks = true;
-  promise.signing_key = s3::SigningKey(s3::Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), "20130524", "us-east-1", "s3");
+  promise.signing_key =
+      s3::SigningKey(s3::Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), "20130524", "us-east-1", "s3");
   promise.amz_date = "20130524T000000Z";
   promise.scope = "20130524/us-east-1/s3/aws4_request";
   promise.seed_signature = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";
-  std::string body = "10000;chunk-signature=ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n" + std::string(65536, 'a') +
-                     "\r\n400;chunk-signature=0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497\r\n" + std::string(1024, 'a') +
+  std::string body = "10000;chunk-signature=ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n" +
+                     std::string(65536, 'a') +
+                     "\r\n400;chunk-signature=0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497\r\n" +
+                     std::string(1024, 'a') +
                      "\r\n0;chunk-signature=b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n\r\n";
   EXPECT_EQ(BodyOutcome("x-amz-decoded-content-length: 66560\r\n", promise, body), "");
   body[66000] = 'b';
@@ -305,18 +320,21 @@ class Signatures : public testing::Test {
   static constexpr std::string_view kDate = "20260102T030405Z";
   static constexpr std::string_view kSecret = "the secret";
 
-  static std::string Sign(const std::string& method, const std::string& target, s3::NameValues headers, const std::string& payload,
-                          const std::string& key = "KEY", const std::string& region = "us-east-1", std::string_view secret = kSecret) {
+  static std::string Sign(const std::string& method, const std::string& target, s3::NameValues headers,
+                          const std::string& payload, const std::string& key = "KEY",
+                          const std::string& region = "us-east-1", std::string_view secret = kSecret) {
     headers.emplace_back("host", "127.0.0.1:9");
     headers.emplace_back("x-amz-content-sha256", payload);
     headers.emplace_back("x-amz-date", kDate);
     std::string text = method + " " + target + " HTTP/1.1\r\n";
     for (const auto& [name, value] : headers) text += name + ": " + value + "\r\n";
     const auto request = ParseHead(text + "\r\n");
-    const auto signature =
-        s3::Signature(s3::SigningKey(s3::Secret(secret), kDate.substr(0, 8), region, "s3"), kDate, region, "s3",
-                      s3::CanonicalRequest(method, request->raw_path, s3::CanonicalQuery(request->query), headers, payload));
-    return text + "authorization: " + s3::Authorization(key, kDate, region, "s3", s3::SignedHeaders(headers), signature) + "\r\n";
+    const auto signature = s3::Signature(
+        s3::SigningKey(s3::Secret(secret), kDate.substr(0, 8), region, "s3"), kDate, region, "s3",
+        s3::CanonicalRequest(method, request->raw_path, s3::CanonicalQuery(request->query), headers, payload));
+    return text +
+           "authorization: " + s3::Authorization(key, kDate, region, "s3", s3::SignedHeaders(headers), signature) +
+           "\r\n";
   }
   static std::string Check(const std::string& head, int64_t now_s = kNow, bool anonymous = false) {
     AuthorizerOptions options;
@@ -347,12 +365,14 @@ TEST_F(Signatures, AreCheckedAsS3Does) {
   EXPECT_EQ(Check(Sign("PUT", "/b/k", {}, "STREAMING-NONSENSE")), "InvalidArgument");
   EXPECT_EQ(Check("GET /b HTTP/1.1\r\nhost: h\r\n"), "AccessDenied");
   EXPECT_EQ(Check("GET /b HTTP/1.1\r\nhost: h\r\n", kNow, true), "");
-  EXPECT_EQ(Check("GET /b?X-Amz-Credential=KEY&X-Amz-Signature=0 HTTP/1.1\r\nhost: h\r\n", kNow, true), "AuthorizationQueryParametersError");
+  EXPECT_EQ(Check("GET /b?X-Amz-Credential=KEY&X-Amz-Signature=0 HTTP/1.1\r\nhost: h\r\n", kNow, true),
+            "AuthorizationQueryParametersError");
   EXPECT_EQ(Check("PUT /b/k HTTP/1.1\r\nhost: h\r\nauthorization: AWS KEY:sig\r\n"), "InvalidRequest");
 }
 
 TEST_F(Signatures, EveryChangedByteIsRefused) {
-  const std::string good = Sign("GET", "/bucket/key?prefix=p", {{"x-amz-meta-a", "value"}}, std::string(s3::kEmptyPayloadSha256));
+  const std::string good =
+      Sign("GET", "/bucket/key?prefix=p", {{"x-amz-meta-a", "value"}}, std::string(s3::kEmptyPayloadSha256));
   ASSERT_EQ(Check(good), "");
   size_t refused = 0;
   for (size_t i = 0; i < good.size(); ++i) {
@@ -370,10 +390,12 @@ TEST_F(Signatures, EveryChangedByteIsRefused) {
 
 TEST(Faults, FireInTheirTurnAndCount) {
   FaultRules rules;
-  ASSERT_TRUE(rules.Add(Json::parse(R"([{"match": {"operation": "GetObject", "key_prefix": "d/"}, "after": 1, "count": 2,
+  ASSERT_TRUE(
+      rules.Add(Json::parse(R"([{"match": {"operation": "GetObject", "key_prefix": "d/"}, "after": 1, "count": 2,
                                          "action": {"status": 503, "code": "SlowDown"}},
                                         {"match": {"key": "x"}, "count": -1, "action": {"stall": {"bytes": 10, "ms": 300}}}])")));
-  const Target get{Operation::kGetObject, "b", "d/1"}, put{Operation::kPutObject, "b", "d/1"}, x{Operation::kHeadObject, "b", "x"};
+  const Target get{Operation::kGetObject, "b", "d/1"}, put{Operation::kPutObject, "b", "d/1"},
+      x{Operation::kHeadObject, "b", "x"};
   EXPECT_FALSE(rules.Take(put));
   EXPECT_FALSE(rules.Take(get));
   EXPECT_EQ(rules.Take(get)->code, "SlowDown");
@@ -386,9 +408,10 @@ TEST(Faults, FireInTheirTurnAndCount) {
   EXPECT_EQ(shown["rules"][1]["fired"], 5);
   rules.Clear();
   EXPECT_FALSE(rules.Take(x));
-  for (const char* bad : {R"({"action": {"explode": true}})", R"({"match": {"operation": "Get"}, "action": {"deny": true}})", R"({"match": {}})",
-                          R"({"action": {"stall": 5}})", R"({"action": {"reset": true, "deny": true}})", R"({"action": {"short_body": "x"}})",
-                          R"({"count": "x", "action": {"deny": true}})", R"([1])"})
+  for (const char* bad :
+       {R"({"action": {"explode": true}})", R"({"match": {"operation": "Get"}, "action": {"deny": true}})",
+        R"({"match": {}})", R"({"action": {"stall": 5}})", R"({"action": {"reset": true, "deny": true}})",
+        R"({"action": {"short_body": "x"}})", R"({"count": "x", "action": {"deny": true}})", R"([1])"})
     EXPECT_FALSE(rules.Add(Json::parse(bad))) << bad;
   EXPECT_EQ(rules.Describe()["rules"].size(), 0u);
 }
@@ -416,8 +439,11 @@ TEST(ShapeTest, LatencyHasItsMedianAndRateItsLimit) {
 TEST(DirectoryBucketTest, KeepsEveryKeyOverARestart) {
   char scratch[] = "/tmp/s3lab-test-XXXXXX";
   ASSERT_NE(mkdtemp(scratch), nullptr);
-  const std::vector<std::string> keys = {"a//b", "..", "../../etc/passwd", "/lead", std::string("nul\0key", 7), std::string(1024, 'k'), "a", "\xff\xfe", "a/"};
-  const auto put = [](DirectoryBucket& bucket, const std::string& key, const std::string& text, WriteCondition condition = {}) {
+  const std::vector<std::string> keys = {
+      "a//b",     "..", "../../etc/passwd", "/lead", std::string("nul\0key", 7), std::string(1024, 'k'), "a",
+      "\xff\xfe", "a/"};
+  const auto put = [](DirectoryBucket& bucket, const std::string& key, const std::string& text,
+                      WriteCondition condition = {}) {
     auto file = bucket.NewFile();
     EXPECT_TRUE(WriteAll(file->first.get(), std::as_bytes(std::span(text.data(), text.size())), 0));
     Object object;
@@ -453,22 +479,26 @@ TEST(DirectoryBucketTest, KeepsEveryKeyOverARestart) {
     ASSERT_NE(object, nullptr);
     EXPECT_EQ(object->headers.at(0).second, "\xc3\xa9\x01");
     std::string text(object->size, '\0');
-    EXPECT_EQ(pread(bucket->Open(*object)->At(0).descriptor, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(pread(bucket->Open(*object)->At(0).descriptor, text.data(), text.size(), 0),
+              static_cast<ssize_t>(text.size()));
     EXPECT_EQ(text, "body of " + key);
   }
   size_t files = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(std::string(scratch) + "/data")) ++files;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(std::string(scratch) + "/data"))
+    ++files;
   EXPECT_EQ(files, keys.size()) << "replaced, refused and deleted bodies are gone";
   std::filesystem::remove_all(scratch);
 }
 
 TEST(XmlItems, AreReadAndDocumentTypesRefused) {
-  const auto items = ReadXmlItems("<Delete xmlns='x'><Object><Key>a&amp;b</Key></Object><Object><Key> c</Key></Object></Delete>", "Object");
+  const auto items = ReadXmlItems(
+      "<Delete xmlns='x'><Object><Key>a&amp;b</Key></Object><Object><Key> c</Key></Object></Delete>", "Object");
   ASSERT_TRUE(items);
   ASSERT_EQ(items->size(), 2u);
   EXPECT_EQ((*items)[0].at("Key"), "a&b");
   EXPECT_EQ((*items)[1].at("Key"), " c");
-  EXPECT_FALSE(ReadXmlItems("<!DOCTYPE x [<!ENTITY e 'v'>]><Delete><Object><Key>&e;</Key></Object></Delete>", "Object"));
+  EXPECT_FALSE(
+      ReadXmlItems("<!DOCTYPE x [<!ENTITY e 'v'>]><Delete><Object><Key>&e;</Key></Object></Delete>", "Object"));
   EXPECT_FALSE(ReadXmlItems("<Delete><Object>", "Object"));
 }
 

@@ -29,14 +29,16 @@ constexpr uint64_t kListenerTag = 0, kStopTag = 1, kFirstConnection = 2;
 constexpr int kSendBufferBytes = 1 << 20;
 
 int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
 
 class Server::Loop {
  public:
-  Loop(Endpoint& endpoint, int listener, int stop_event) : endpoint_(endpoint), listener_(listener), stop_event_(stop_event) {}
+  Loop(Endpoint& endpoint, int listener, int stop_event)
+      : endpoint_(endpoint), listener_(listener), stop_event_(stop_event) {}
 
   Status Open() {
     epoll_ = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
@@ -72,7 +74,8 @@ class Server::Loop {
         timers_.pop();
         const auto found = connections_.find(id);
         // A wake-up that was put off or cancelled since is not this connection's any more.
-        if (found != connections_.end() && found->second->wake_ns() != 0 && found->second->wake_ns() <= now_ns) Advance(id, now_ns);
+        if (found != connections_.end() && found->second->wake_ns() != 0 && found->second->wake_ns() <= now_ns)
+          Advance(id, now_ns);
       }
     }
   }
@@ -83,19 +86,22 @@ class Server::Loop {
     const int64_t wait_ns = timers_.empty() ? -1 : std::max<int64_t>(0, timers_.top().first - NowNs());
     if (fine_waits_) {
       const timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
-      const int count = epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ns < 0 ? nullptr : &time, nullptr);
+      const int count = epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                                     wait_ns < 0 ? nullptr : &time, nullptr);
       if (count >= 0 || errno == EINTR) return std::max(count, 0);
       fine_waits_ = false;
     }
     const int64_t wait_ms = wait_ns < 0 ? -1 : std::min<int64_t>(3'600'000, (wait_ns + 999'999) / 1'000'000);
-    return std::max(0, epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), static_cast<int>(wait_ms)));
+    return std::max(
+        0, epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), static_cast<int>(wait_ms)));
   }
 
   void Accept(int64_t now_ns) {
     for (;;) {
       FileDescriptor socket(accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!socket.valid()) {
-        if (errno == EMFILE || errno == ENFILE) LogWarning("s3lab has no file descriptors left for a connection: raise ulimit -n");
+        if (errno == EMFILE || errno == ENFILE)
+          LogWarning("s3lab has no file descriptors left for a connection: raise ulimit -n");
         return;
       }
       const int on = 1;
@@ -164,7 +170,8 @@ Status Server::Listen(uint16_t port) {
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener_.get(), kBacklog) != 0 ||
+  if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      listen(listener_.get(), kBacklog) != 0 ||
       getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
     return FailErrno(errno, "cannot listen on 127.0.0.1:" + std::to_string(port) + " (--port 0 picks a free port)");
   port_ = ntohs(address.sin_port);
@@ -185,7 +192,8 @@ Status Server::Start(unsigned threads) {
 
 void Server::Stop() {
   const uint64_t one = 1;
-  if (stop_event_.valid()) [[maybe_unused]] const ssize_t written = write(stop_event_.get(), &one, sizeof one);
+  if (stop_event_.valid()) [[maybe_unused]]
+    const ssize_t written = write(stop_event_.get(), &one, sizeof one);
   threads_.clear();
   loops_.clear();
 }

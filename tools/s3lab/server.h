@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The listening socket and the event loops: epoll, edge-triggered, one loop a thread, a heap of wake-up times in each. No thread ever
-// sleeps for a delay that a client should see.
+// The listening socket and the event loops: epoll, edge-triggered, one loop a thread, a heap of wake-up times in each.
+// No thread ever sleeps for a delay that a client should see.
 #pragma once
 
 #include <cstdint>

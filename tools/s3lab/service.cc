@@ -99,7 +99,8 @@ Status Service::OpenDirectory() {
 }
 
 Status Service::AddBucket(const std::string& name, std::shared_ptr<const Bucket> bucket) {
-  if (name.empty() || name.find('/') != std::string::npos || !buckets_.emplace(name, Entry{std::move(bucket), nullptr, 0}).second)
+  if (name.empty() || name.find('/') != std::string::npos ||
+      !buckets_.emplace(name, Entry{std::move(bucket), nullptr, 0}).second)
     return Fail(ErrorCode::kInvalidArgument, "bucket \"" + name + "\" is there already, or is no bucket name");
   return {};
 }
@@ -164,9 +165,9 @@ Response Service::ErrorResponse(const S3Error& error, const HttpRequest& request
   response.AddHeader("Content-Type", "application/xml");
   char id[17];
   std::snprintf(id, sizeof id, "%016llX", static_cast<unsigned long long>(Random::Mix(requests_ + 1)));
-  response.text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>" + error.code + "</Code><Message>" + XmlText(error.message) +
-                  "</Message>" + error.details + "<Resource>" + XmlText(request.raw_path) + "</Resource><RequestId>" + id +
-                  "</RequestId><HostId>s3lab</HostId></Error>";
+  response.text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>" + error.code + "</Code><Message>" +
+                  XmlText(error.message) + "</Message>" + error.details + "<Resource>" + XmlText(request.raw_path) +
+                  "</Resource><RequestId>" + id + "</RequestId><HostId>s3lab</HostId></Error>";
   return response;
 }
 
@@ -176,8 +177,8 @@ Response Service::Finish(Call& call, int64_t now_s) {
   Response response = answer ? std::move(*answer) : ErrorResponse(answer.error(), call.request);
   const uint64_t id = Random::Mix(++requests_);
   char ids[96];
-  std::snprintf(ids, sizeof ids, "x-amz-request-id: %016llX\r\nx-amz-id-2: s3lab%016llx\r\n", static_cast<unsigned long long>(id),
-                static_cast<unsigned long long>(Random::Mix(id)));
+  std::snprintf(ids, sizeof ids, "x-amz-request-id: %016llX\r\nx-amz-id-2: s3lab%016llx\r\n",
+                static_cast<unsigned long long>(id), static_cast<unsigned long long>(Random::Mix(id)));
   response.headers += ids;
   return response;
 }
@@ -185,9 +186,11 @@ Response Service::Finish(Call& call, int64_t now_s) {
 Service::Answer Service::Dispatch(Call& call, int64_t now_s) {
   const Operation operation = call.target.operation;
   if (operation == Operation::kUnknown)
-    return tl::unexpected(S3Error{501, "NotImplemented", "A header or query you provided implies functionality that s3lab does not have: " +
-                                                             call.request.method + " " + call.request.raw_path +
-                                                             (call.request.raw_query.empty() ? "" : "?" + call.request.raw_query), ""});
+    return tl::unexpected(S3Error{
+        501, "NotImplemented",
+        "A header or query you provided implies functionality that s3lab does not have: " + call.request.method + " " +
+            call.request.raw_path + (call.request.raw_query.empty() ? "" : "?" + call.request.raw_query),
+        ""});
   if (operation == Operation::kListBuckets) return ListBuckets();
   if (operation == Operation::kCreateBucket) return CreateBucket(call, now_s);
   const auto entry = FindBucket(call.target.bucket);
@@ -199,7 +202,8 @@ Service::Answer Service::Dispatch(Call& call, int64_t now_s) {
       empty.without_body = true;
       return empty;
     case Operation::kGetBucketLocation:
-      return XmlResponse("LocationConstraint", authorizer_.region() == "us-east-1" ? "" : XmlText(authorizer_.region()));
+      return XmlResponse("LocationConstraint",
+                         authorizer_.region() == "us-east-1" ? "" : XmlText(authorizer_.region()));
     case Operation::kListObjects:
     case Operation::kListObjectsV2:
       return ListObjects(call, *entry->bucket);
@@ -211,18 +215,29 @@ Service::Answer Service::Dispatch(Call& call, int64_t now_s) {
     default:
       break;
   }
-  if (entry->writable == nullptr) return tl::unexpected(S3Error{403, "AccessDenied", "Access Denied: this bucket is read-only", ""});
+  if (entry->writable == nullptr)
+    return tl::unexpected(S3Error{403, "AccessDenied", "Access Denied: this bucket is read-only", ""});
   switch (operation) {
-    case Operation::kDeleteBucket: return DeleteBucket(call);
-    case Operation::kPutObject: return Put(call, now_s);
-    case Operation::kCopyObject: return Copy(call, *entry, now_s);
-    case Operation::kDeleteObject: return Delete(call, *entry->writable);
-    case Operation::kDeleteObjects: return DeleteMany(call, *entry->writable);
-    case Operation::kCreateMultipartUpload: return CreateUpload(call, *entry, now_s);
-    case Operation::kUploadPart: return PutPart(call, now_s);
-    case Operation::kCompleteMultipartUpload: return CompleteUpload(call, now_s);
-    case Operation::kAbortMultipartUpload: return AbortUpload(call);
-    default: return ListParts(call);
+    case Operation::kDeleteBucket:
+      return DeleteBucket(call);
+    case Operation::kPutObject:
+      return Put(call, now_s);
+    case Operation::kCopyObject:
+      return Copy(call, *entry, now_s);
+    case Operation::kDeleteObject:
+      return Delete(call, *entry->writable);
+    case Operation::kDeleteObjects:
+      return DeleteMany(call, *entry->writable);
+    case Operation::kCreateMultipartUpload:
+      return CreateUpload(call, *entry, now_s);
+    case Operation::kUploadPart:
+      return PutPart(call, now_s);
+    case Operation::kCompleteMultipartUpload:
+      return CompleteUpload(call, now_s);
+    case Operation::kAbortMultipartUpload:
+      return AbortUpload(call);
+    default:
+      return ListParts(call);
   }
 }
 
@@ -230,14 +245,17 @@ Service::Answer Service::ListBuckets() {
   std::string inner = "<Owner><ID>s3lab</ID><DisplayName>s3lab</DisplayName></Owner><Buckets>";
   const std::shared_lock lock(buckets_mutex_);
   for (const auto& [name, entry] : buckets_)
-    inner += "<Bucket><Name>" + XmlText(name) + "</Name><CreationDate>" + IsoTime(entry.created_s) + "</CreationDate></Bucket>";
+    inner += "<Bucket><Name>" + XmlText(name) + "</Name><CreationDate>" + IsoTime(entry.created_s) +
+             "</CreationDate></Bucket>";
   return XmlResponse("ListAllMyBucketsResult", inner + "</Buckets>");
 }
 
 Service::Answer Service::CreateBucket(const Call& call, int64_t now_s) {
   const std::string& name = call.target.bucket;
-  if (directory_.empty()) return tl::unexpected(S3Error{403, "AccessDenied", "Access Denied: s3lab was started without --directory", ""});
-  if (!IsBucketName(name)) return tl::unexpected(S3Error{400, "InvalidBucketName", "The specified bucket is not valid.", ""});
+  if (directory_.empty())
+    return tl::unexpected(S3Error{403, "AccessDenied", "Access Denied: s3lab was started without --directory", ""});
+  if (!IsBucketName(name))
+    return tl::unexpected(S3Error{400, "InvalidBucketName", "The specified bucket is not valid.", ""});
   const S3Error exists{409, "BucketAlreadyOwnedByYou",
                        "Your previous request to create the named bucket succeeded and you already own it.", ""};
   if (FindBucket(name)) return tl::unexpected(exists);
@@ -281,7 +299,8 @@ Service::Answer Service::GetOrHead(const Call& call, const Bucket& bucket, bool 
     if (head) break;
     body = bucket.Open(*object);
   }
-  if (!head && body == nullptr) return tl::unexpected(S3Error{500, "InternalError", "s3lab cannot open the object's file", ""});
+  if (!head && body == nullptr)
+    return tl::unexpected(S3Error{500, "InternalError", "s3lab cannot open the object's file", ""});
   const auto failed = CheckConditions(request, *object);
   if (failed && failed->status != 304) return tl::unexpected(*failed);
 
@@ -305,9 +324,10 @@ Service::Answer Service::GetOrHead(const Call& call, const Bucket& bucket, bool 
   for (const auto& [name, value] : object->headers) response.AddHeader(name, value);
   if (range.kind == ByteRange::Kind::kPart) {
     response.status = 206;
-    response.content_range = "bytes " + std::to_string(range.first) + "-" + std::to_string(range.first + range.length - 1) + "/" +
-                             std::to_string(object->size);
-  } else if (const std::string* mode = request.Header("x-amz-checksum-mode"); mode != nullptr && ToLower(*mode) == "enabled") {
+    response.content_range = "bytes " + std::to_string(range.first) + "-" +
+                             std::to_string(range.first + range.length - 1) + "/" + std::to_string(object->size);
+  } else if (const std::string* mode = request.Header("x-amz-checksum-mode");
+             mode != nullptr && ToLower(*mode) == "enabled") {
     for (const auto& [name, value] : object->checksums) response.AddHeader(name, value);
     if (!object->checksums.empty()) response.AddHeader("x-amz-checksum-type", "FULL_OBJECT");
   }
@@ -386,14 +406,17 @@ Service::Answer Service::Copy(Call& call, const Entry& entry, int64_t now_s) {
     at += static_cast<uint64_t>(got);
   }
   const std::string* directive = call.request.Header("x-amz-metadata-directive");
-  Object copy = directive != nullptr && *directive == "REPLACE" ? ObjectFromHeaders(call.request, call.target.key, now_s) : *object;
+  Object copy = directive != nullptr && *directive == "REPLACE"
+                    ? ObjectFromHeaders(call.request, call.target.key, now_s)
+                    : *object;
   copy.key = call.target.key;
   copy.size = object->size;
   copy.modified_s = now_s;
   copy.checksums = object->checksums;
   copy.etag = HexEncode(std::string_view(md5.Finish()));
   copy.file = std::exchange(call.file, "");
-  const std::string inner = "<LastModified>" + IsoTime(now_s) + "</LastModified><ETag>&quot;" + copy.etag + "&quot;</ETag>";
+  const std::string inner =
+      "<LastModified>" + IsoTime(now_s) + "</LastModified><ETag>&quot;" + copy.etag + "&quot;</ETag>";
   if (auto error = WriteError(entry.writable->Put(std::move(copy), ConditionOf(call.request)), call.target.key))
     return tl::unexpected(*error);
   return XmlResponse("CopyObjectResult", inner);
@@ -411,16 +434,19 @@ Service::Answer Service::Delete(const Call& call, DirectoryBucket& bucket) {
 Service::Answer Service::DeleteMany(const Call& call, DirectoryBucket& bucket) {
   const auto items = ReadXmlItems(call.body->memory(), "Object");
   if (!items || items->empty() || items->size() > 1000)
-    return tl::unexpected(S3Error{400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema", ""});
+    return tl::unexpected(
+        S3Error{400, "MalformedXML",
+                "The XML you provided was not well-formed or did not validate against our published schema", ""});
   const auto flags = ReadXmlItems(call.body->memory(), "Delete");
-  const bool quiet = flags && !flags->empty() && flags->front().contains("Quiet") && flags->front().at("Quiet") == "true";
+  const bool quiet =
+      flags && !flags->empty() && flags->front().contains("Quiet") && flags->front().at("Quiet") == "true";
   std::string inner;
   for (const auto& item : *items) {
     const auto key = item.find("Key");
     if (key == item.end()) continue;
     if (auto deleted = bucket.Delete(key->second); !deleted) {
-      inner += "<Error><Key>" + XmlText(key->second) + "</Key><Code>InternalError</Code><Message>" + XmlText(deleted.error().message) +
-               "</Message></Error>";
+      inner += "<Error><Key>" + XmlText(key->second) + "</Key><Code>InternalError</Code><Message>" +
+               XmlText(deleted.error().message) + "</Message></Error>";
     } else if (!quiet) {
       inner += "<Deleted><Key>" + XmlText(key->second) + "</Key></Deleted>";
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The S3 operations: from a request's head and body to an answer. Knows nothing of sockets. Thread-safe: the buckets and the
-// multipart uploads each have a mutex, under which no body is read or written; a Call belongs to one connection's thread.
+// The S3 operations: from a request's head and body to an answer. Knows nothing of sockets. Thread-safe: the buckets
+// and the multipart uploads each have a mutex, under which no body is read or written; a Call belongs to one
+// connection's thread.
 //
 //   auto call = service.Begin(request, now_s);   // authenticates, finds the operation, prepares where the body goes
 //   call->body->Add(bytes); ...
@@ -104,7 +105,8 @@ Object ObjectFromHeaders(const HttpRequest& request, std::string key, int64_t no
 // The XML of ListObjects (V1) and ListObjectsV2.
 tl::expected<Response, S3Error> ListObjects(const Call& call, const Bucket& bucket);
 // The texts of the elements `name` below each element `parent` of an XML body, in order; nullopt when it is not XML.
-std::optional<std::vector<std::map<std::string, std::string>>> ReadXmlItems(std::string_view xml, std::string_view parent);
+std::optional<std::vector<std::map<std::string, std::string>>> ReadXmlItems(std::string_view xml,
+                                                                            std::string_view parent);
 
 Response XmlResponse(std::string_view root, std::string_view inner);
 

@@ -41,13 +41,16 @@ tl::expected<Response, S3Error> ListObjects(const Call& call, const Bucket& buck
   ListQuery query{parameter("prefix"), parameter("delimiter"), parameter(v2 ? "start-after" : "marker"), kPageMax};
   if (const std::string* value = request.Query("max-keys")) {
     const auto number = ParseUnsigned(*value);
-    if (!number) return tl::unexpected(S3Error{400, "InvalidArgument", "Provided max-keys not an integer or within integer range", ""});
+    if (!number)
+      return tl::unexpected(
+          S3Error{400, "InvalidArgument", "Provided max-keys not an integer or within integer range", ""});
     query.max_keys = std::min(*number, kPageMax);
   }
   const std::string* token = v2 ? request.Query("continuation-token") : nullptr;
   if (token != nullptr) {
     const auto after = DecodeToken(*token);
-    if (!after || after->empty()) return tl::unexpected(S3Error{400, "InvalidArgument", "The continuation token provided is incorrect", ""});
+    if (!after || after->empty())
+      return tl::unexpected(S3Error{400, "InvalidArgument", "The continuation token provided is incorrect", ""});
     query.after = *after;
   }
   const bool url = parameter("encoding-type") == "url";
@@ -128,7 +131,8 @@ struct XmlReader {
 
 }  // namespace
 
-std::optional<std::vector<std::map<std::string, std::string>>> ReadXmlItems(std::string_view xml, std::string_view parent) {
+std::optional<std::vector<std::map<std::string, std::string>>> ReadXmlItems(std::string_view xml,
+                                                                            std::string_view parent) {
   XmlReader reader;
   reader.parent = parent;
   reader.parser = XML_ParserCreate(nullptr);

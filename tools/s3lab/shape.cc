@@ -28,7 +28,8 @@ Status Shape::Change(const Json& json) {
                     : name == "slow_ms"       ? &changed.slow_ms
                     : name == "rate"          ? &changed.rate_per_s
                                               : nullptr;
-    if (!value.is_number() || value.get<double>() < 0) return Fail(ErrorCode::kInvalidArgument, name + " must be a number, 0 or more");
+    if (!value.is_number() || value.get<double>() < 0)
+      return Fail(ErrorCode::kInvalidArgument, name + " must be a number, 0 or more");
     if (field != nullptr) {
       *field = value.get<double>();
     } else if (name == "bandwidth") {
@@ -43,8 +44,9 @@ Status Shape::Change(const Json& json) {
 
 Json Shape::Describe() const {
   const ShapeSettings now = settings();
-  return Json{{"latency_ms", now.latency_ms}, {"latency_sigma", now.latency_sigma}, {"slow_percent", now.slow_percent},
-              {"slow_ms", now.slow_ms},       {"bandwidth", now.bandwidth_bytes_per_s}, {"rate", now.rate_per_s}};
+  return Json{{"latency_ms", now.latency_ms},           {"latency_sigma", now.latency_sigma},
+              {"slow_percent", now.slow_percent},       {"slow_ms", now.slow_ms},
+              {"bandwidth", now.bandwidth_bytes_per_s}, {"rate", now.rate_per_s}};
 }
 
 bool Shape::Admit(int64_t now_ns) {
@@ -60,7 +62,8 @@ bool Shape::Admit(int64_t now_ns) {
 
 int64_t Shape::FirstByteDelayNs() {
   const std::lock_guard lock(mutex_);
-  if (settings_.slow_percent > 0 && random_.Unit() * 100 < settings_.slow_percent) return static_cast<int64_t>(settings_.slow_ms * 1e6);
+  if (settings_.slow_percent > 0 && random_.Unit() * 100 < settings_.slow_percent)
+    return static_cast<int64_t>(settings_.slow_ms * 1e6);
   if (settings_.latency_ms <= 0) return 0;
   // Box and Muller, with 1 - Unit() in (0, 1].
   const double normal = std::sqrt(-2 * std::log(1 - random_.Unit())) * std::cos(kTwoPi * random_.Unit());

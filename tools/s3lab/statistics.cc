@@ -15,7 +15,9 @@ void Statistics::Count(const Target& target, int status, uint64_t bytes_in, uint
   counts.errors += status >= 400;
   counts.bytes_in += bytes_in;
   counts.bytes_out += bytes_out;
-  if (target.key.empty() || target.operation == Operation::kListObjects || target.operation == Operation::kListObjectsV2) return;
+  if (target.key.empty() || target.operation == Operation::kListObjects ||
+      target.operation == Operation::kListObjectsV2)
+    return;
   auto& keys = keys_[target.bucket];
   auto found = keys.find(target.key);
   if (found == keys.end()) {
@@ -46,24 +48,23 @@ Json Statistics::Describe() const {
   Counts all;
   for (size_t i = 0; i < kOperations; ++i) {
     const Counts& counts = operations_[i];
-    operations[std::string(OperationName(static_cast<Operation>(i)))] = {
-        {"requests", counts.requests}, {"errors", counts.errors}, {"bytes_in", counts.bytes_in}, {"bytes_out", counts.bytes_out}};
+    operations[std::string(OperationName(static_cast<Operation>(i)))] = {{"requests", counts.requests},
+                                                                         {"errors", counts.errors},
+                                                                         {"bytes_in", counts.bytes_in},
+                                                                         {"bytes_out", counts.bytes_out}};
     all.requests += counts.requests;
     all.errors += counts.errors;
     all.bytes_in += counts.bytes_in;
     all.bytes_out += counts.bytes_out;
   }
-  return Json{{"requests", all.requests},
-              {"errors", all.errors},
-              {"bytes_in", all.bytes_in},
-              {"bytes_out", all.bytes_out},
-              {"connections", connections_.load()},
-              {"connections_total", connections_total_.load()},
-              {"keys_dropped", keys_dropped_},
-              {"operations", std::move(operations)}};
+  return Json{{"requests", all.requests},           {"errors", all.errors},
+              {"bytes_in", all.bytes_in},           {"bytes_out", all.bytes_out},
+              {"connections", connections_.load()}, {"connections_total", connections_total_.load()},
+              {"keys_dropped", keys_dropped_},      {"operations", std::move(operations)}};
 }
 
-Json Statistics::DescribeKeys(std::string_view bucket, std::string_view prefix, std::string_view from, std::string_view to) const {
+Json Statistics::DescribeKeys(std::string_view bucket, std::string_view prefix, std::string_view from,
+                              std::string_view to) const {
   const std::lock_guard lock(mutex_);
   uint64_t count = 0, requests = 0, gets = 0, gets_max = 0, bytes = 0;
   for (const auto& [name, keys] : keys_) {
@@ -77,7 +78,8 @@ Json Statistics::DescribeKeys(std::string_view bucket, std::string_view prefix, 
       bytes += at->second.bytes_out;
     }
   }
-  return Json{{"keys", count}, {"requests", requests}, {"gets", gets}, {"gets_of_one_key_max", gets_max}, {"bytes_out", bytes}};
+  return Json{
+      {"keys", count}, {"requests", requests}, {"gets", gets}, {"gets_of_one_key_max", gets_max}, {"bytes_out", bytes}};
 }
 
 }  // namespace leat::s3lab

@@ -52,7 +52,8 @@ Result<SyntheticPattern> SyntheticPattern::Create(uint64_t seed) {
   std::memcpy(pattern.twice_.data() + kSyntheticBlockBytes, pattern.twice_.data(), kSyntheticBlockBytes);
   pattern.file_ = FileDescriptor(memfd_create("s3lab-pattern", MFD_CLOEXEC));
   if (!pattern.file_.valid()) return FailErrno(errno, "cannot make a memory file for synthetic objects");
-  LEAT_RETURN_IF_ERROR(WriteAll(pattern.file_.get(), std::as_bytes(std::span(pattern.twice_.data(), pattern.twice_.size())), 0));
+  LEAT_RETURN_IF_ERROR(
+      WriteAll(pattern.file_.get(), std::as_bytes(std::span(pattern.twice_.data(), pattern.twice_.size())), 0));
   return pattern;
 }
 
@@ -92,14 +93,15 @@ Status ApplySetting(std::string_view name, const std::string& value, SyntheticSp
   } else if (name == "layout") {
     const std::vector<std::string> words = Split(value, ':');
     if (words[0] != "flat" && (words[0] != "nested" || words.size() < 2))
-      return Fail(ErrorCode::kInvalidArgument, "layout is flat, nested:FOLDERS or nested:FOLDERS:FOLDERS, not " + value);
+      return Fail(ErrorCode::kInvalidArgument,
+                  "layout is flat, nested:FOLDERS or nested:FOLDERS:FOLDERS, not " + value);
     for (size_t i = 1; i < words.size(); ++i) {
       LEAT_ASSIGN_OR_RETURN(const uint64_t folders, ParseUnsigned(words[i]));
       spec->folders.push_back(folders);
     }
   } else {
-    return Fail(ErrorCode::kInvalidArgument, "no setting \"" + std::string(name) +
-                                                 "\": write count, size, layout, prefix, seed, version or object");
+    return Fail(ErrorCode::kInvalidArgument,
+                "no setting \"" + std::string(name) + "\": write count, size, layout, prefix, seed, version or object");
   }
   return {};
 }
@@ -118,7 +120,8 @@ Result<SyntheticSpec> SyntheticSpec::Parse(std::string_view text) {
   if (spec.size_max < spec.size_min) return Fail(ErrorCode::kInvalidArgument, "size=MIN-MAX with MAX below MIN");
   uint64_t leaves = 1;
   for (const uint64_t folders : spec.folders) {
-    if (folders == 0 || folders > kLeavesMax / leaves) return Fail(ErrorCode::kInvalidArgument, "layout has 0 or too many folders");
+    if (folders == 0 || folders > kLeavesMax / leaves)
+      return Fail(ErrorCode::kInvalidArgument, "layout has 0 or too many folders");
     leaves *= folders;
   }
   return spec;

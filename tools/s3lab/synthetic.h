@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Synthetic objects: bytes and keys that are pure functions of a seed, so that a million objects cost no memory and a test can
-// recompute every byte. docs/s3lab.md has the same function in ten lines of Python.
+// Synthetic objects: bytes and keys that are pure functions of a seed, so that a million objects cost no memory and a
+// test can recompute every byte. docs/s3lab.md has the same function in ten lines of Python.
 //
-// A seed gives a pattern of 1 MiB. Byte `offset` of object `key` is pattern[(r + offset) mod 1 MiB], where the rotation r is a hash
-// of the seed, the key and offset / 1 MiB: blocks of one object differ, and so do objects. The pattern lies twice in a memory file,
-// so that any block is one contiguous stretch that sendfile can send without a copy.
+// A seed gives a pattern of 1 MiB. Byte `offset` of object `key` is pattern[(r + offset) mod 1 MiB], where the rotation
+// r is a hash of the seed, the key and offset / 1 MiB: blocks of one object differ, and so do objects. The pattern lies
+// twice in a memory file, so that any block is one contiguous stretch that sendfile can send without a copy.
 #pragma once
 
 #include <cstdint>
@@ -66,7 +66,7 @@ class SyntheticKeys {
 
  private:
   SyntheticSpec spec_;
-  uint64_t leaves_ = 1;       // folders that hold objects
+  uint64_t leaves_ = 1;  // folders that hold objects
   uint64_t in_each_leaf_ = 0;
   int number_width_ = 1;
 };

@@ -42,13 +42,14 @@ std::optional<Result<LookUpAnswer>> LookUpNow(FileSystem& file_system, InodeId p
 void LookUp(FileSystem& file_system, InodeId parent, const std::string& name,
             std::function<void(Result<LookUpAnswer>)> done) {
   FileSystemImplementation& self = Implementation(file_system);
-  self.importer().LookUpName(parent, name, [&self, gate = self.gate(), parent, name, done = std::move(done)](Status status) {
-    GateScope scope(gate);
-    if (!scope) return done(Fail(ErrorCode::kCancelled, "the file system is being closed"));
-    if (!status) return done(Fail(std::move(status).error()));
-    self.knowledge().KnowsAbsence(parent, name);  // before the search: an addition from here on is told
-    done(LookUpInCatalog(self, parent, name));
-  });
+  self.importer().LookUpName(
+      parent, name, [&self, gate = self.gate(), parent, name, done = std::move(done)](Status status) {
+        GateScope scope(gate);
+        if (!scope) return done(Fail(ErrorCode::kCancelled, "the file system is being closed"));
+        if (!status) return done(Fail(std::move(status).error()));
+        self.knowledge().KnowsAbsence(parent, name);  // before the search: an addition from here on is told
+        done(LookUpInCatalog(self, parent, name));
+      });
 }
 
 void LookUpAnswered(FileSystem& file_system, InodeId parent, const std::string& name, const LookUpAnswer& answer) {

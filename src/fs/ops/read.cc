@@ -13,7 +13,8 @@ namespace {
 using ReadDone = std::function<void(Result<hydrate::DataSlice>)>;
 
 tl::unexpected<Error> Changed(const std::string& key) {
-  return Fail(ErrorCode::kObjectChanged, "the object " + key + " is no longer the version that was opened; open it again");
+  return Fail(ErrorCode::kObjectChanged,
+              "the object " + key + " is no longer the version that was opened; open it again");
 }
 
 // The repository says that this version is gone: the name must lead to what is there now before the reader hears of it.
@@ -28,7 +29,8 @@ void RefreshThenFail(FileSystemImplementation& self, InodeId id, const std::stri
 
 }  // namespace
 
-std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset, std::span<std::byte> out) {
+std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset,
+                                      std::span<std::byte> out) {
   FileSystemImplementation& self = Implementation(file_system);
   auto& counters = self.counters();
   counters.reads.fetch_add(1, std::memory_order_relaxed);
@@ -70,7 +72,8 @@ void Read(FileSystem& file_system, InodeId inode, uint64_t offset, uint64_t leng
         if (code == ErrorCode::kObjectChanged || code == ErrorCode::kNotFound) {
           return RefreshThenFail(self, record->inode.id, record->inode.key, done);
         }
-        if (code != ErrorCode::kCancelled) LogWarning("cannot read " + record->inode.key + ": " + slice.error().message);
+        if (code != ErrorCode::kCancelled)
+          LogWarning("cannot read " + record->inode.key + ": " + slice.error().message);
         done(std::move(slice));
       });
 }

@@ -15,7 +15,8 @@
 namespace leat::fs {
 
 // Bytes read into `out` from `offset`, fewer only at the end of the file. Absent: not in the cache.
-std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset, std::span<std::byte> out);
+std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset,
+                                      std::span<std::byte> out);
 // Fetches. An object that changed or went ends in kObjectChanged, once the catalog has the new state and the kernel was
 // told: opening the name again then gives the new version.
 void Read(FileSystem& file_system, InodeId inode, uint64_t offset, uint64_t length,

@@ -68,8 +68,8 @@ class PlanSource final : public hydrate::HydrationSource {
 
 class Restoring : public std::enable_shared_from_this<Restoring> {
  public:
-  Restoring(FileSystemImplementation& self, RestoreRequest request, std::shared_ptr<hydrate::HydrationProgress> progress,
-            std::function<void(Status)> done)
+  Restoring(FileSystemImplementation& self, RestoreRequest request,
+            std::shared_ptr<hydrate::HydrationProgress> progress, std::function<void(Status)> done)
       : self_(self), request_(std::move(request)), progress_(std::move(progress)), done_(std::move(done)) {}
 
   void Run() {
@@ -117,8 +117,9 @@ class Restoring : public std::enable_shared_from_this<Restoring> {
     } else {
       source = MakeWalkSource(self_, roots_, std::make_shared<std::atomic<bool>>(false));
     }
-    self_.hydrator().Restore(self_.repository(), std::move(source), hydrate::BackgroundPriority::kRestore, progress_,
-                             [me = shared_from_this()](Status status) { me->done_(me->error_->Take(std::move(status))); });
+    self_.hydrator().Restore(
+        self_.repository(), std::move(source), hydrate::BackgroundPriority::kRestore, progress_,
+        [me = shared_from_this()](Status status) { me->done_(me->error_->Take(std::move(status))); });
   }
 
   FileSystemImplementation& self_;
@@ -135,7 +136,8 @@ class Restoring : public std::enable_shared_from_this<Restoring> {
 void Restore(FileSystem& file_system, RestoreRequest request, std::shared_ptr<hydrate::HydrationProgress> progress,
              std::function<void(Status)> done) {
   if (!progress) progress = std::make_shared<hydrate::HydrationProgress>();
-  std::make_shared<Restoring>(Implementation(file_system), std::move(request), std::move(progress), std::move(done))->Run();
+  std::make_shared<Restoring>(Implementation(file_system), std::move(request), std::move(progress), std::move(done))
+      ->Run();
 }
 
 }  // namespace leat::fs

@@ -18,7 +18,8 @@ std::string StateText(FileSystemImplementation& self, const InodeRecord& record)
   if (cached == 0) return "released";
   char text[40];
   // Rounded down, so that 100 is said only of a whole file.
-  std::snprintf(text, sizeof(text), "restored %d %%", static_cast<int>(100.0 * static_cast<double>(cached) / static_cast<double>(size)));
+  std::snprintf(text, sizeof(text), "restored %d %%",
+                static_cast<int>(100.0 * static_cast<double>(cached) / static_cast<double>(size)));
   return text;
 }
 
