@@ -42,9 +42,9 @@ def metric(job, name):
 
 def row(label, job):
     hyper, data = job['HyperParameters'], job['LeatDataAccounting']
-    return (f"{label:<15} {float(hyper['learning-rate']):.5f} {hyper['batch-size']:>5} {hyper['augmentation']:<5}"
-            f"{data['SecondsToFirstBatch']:8.1f} {metric(job, 'epoch_seconds'):7.1f} {metric(job, 'val:accuracy'):8.4f}"
-            f"{data['S3Requests']:8d} {data['S3Bytes'] / 1e6:7.1f}")
+    return (f"{label:<15} {float(hyper['learning-rate']):.5f} {hyper['batch-size']:>5} {hyper['augmentation']:<7}"
+            f"{data['SecondsToFirstBatch']:8.1f} {metric(job, 'epoch_seconds'):6.1f} {metric(job, 'val:accuracy'):9.6f}"
+            f"{data['S3Requests']:9d} {data['S3Bytes'] / 1e6:6.1f}")
 
 
 def main():
@@ -96,8 +96,8 @@ def main():
                  '--file-mode-connections', str(connections))
             rows.append((label, describe(name)))
 
-    print('\n                learning batch augmen- to first   epoch  accuracy      S3      MB')
-    print('                    rate  size tation   batch s      s           requests from S3')
+    print('\n                learning batch augmen- to first  epoch    val.        S3  MB from')
+    print('                    rate  size tation  batch s      s  accuracy requests    S3')
     for label, job in rows:
         print(row(label, job))
     print_comparison([job['LeatDataAccounting'] for _, job in rows])
@@ -109,7 +109,7 @@ def print_comparison(data):
     warm = sum(job['SecondsToFirstBatch'] for job in leat[1:]) / len(leat[1:])
     slow = [sum(job['SecondsToFirstBatch'] for job in jobs) / len(jobs) for jobs in (file_mode, few)]
     print(f'\nFrom submit to the first batch: {leat[0]["SecondsToFirstBatch"]:.1f} s for the first job on Leat and {warm:.1f} s for the\n'
-          f'later five, which asked S3 for {sum(job["S3Requests"] for job in leat[1:])} objects; File mode took {slow[0]:.1f} s for every job with\n'
+          f'later five, which sent S3 {sum(job["S3Requests"] for job in leat[1:])} requests; File mode took {slow[0]:.1f} s for every job with\n'
           f'64 connections ({slow[0] / warm:.1f} times as long) and {slow[1]:.1f} s with 10, as the AWS CLI does ({slow[1] / warm:.1f} times).')
 
 
