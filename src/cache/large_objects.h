@@ -20,6 +20,9 @@
 
 namespace leat::cache {
 
+// A size that a server may claim but S3 never has (its limit is 50 TB): read through, so that no bitmap is made for it.
+inline constexpr uint64_t kLargeObjectBytesMax = uint64_t{1} << 48;
+
 struct LargeObject {
   ObjectKey key;
   uint64_t size_bytes = 0;

@@ -154,6 +154,7 @@ class LargeWriter final : public Cache::Writer {
 
 Result<std::unique_ptr<Cache::Writer>> StartLargeWrite(Store& store, const ObjectRef& object, uint64_t offset,
                                                        uint64_t length) {
+  if (object.size_bytes > kLargeObjectBytesMax) return Fail(ErrorCode::kNoSpace, "the object is too large to be cached");
   const ObjectKey key = KeyOf(object);
   const uint64_t bytes = RoundUp(length, kPageBytes) + kPageBytes;
   LEAT_RETURN_IF_ERROR(store.Reserve(object.dataset, bytes));

@@ -77,6 +77,7 @@ std::shared_ptr<const Extent> Store::FindExtent(const ObjectKey& key) {
 }
 
 std::shared_ptr<LargeObject> Store::FindLarge(const ObjectRef& object) {
+  if (object.size_bytes > kLargeObjectBytesMax) return nullptr;
   const ObjectKey key = KeyOf(object);
   if (auto open = large->Peek(key)) return open;
   {

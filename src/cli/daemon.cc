@@ -87,9 +87,10 @@ Status Daemon::Open() {
   for (const auto& known : known_) {
     daemon_settings_.next_dataset = std::max(daemon_settings_.next_dataset, Value(known.dataset) + 1);
   }
-  LEAT_ASSIGN_OR_RETURN(cache_,
-                        cache::Cache::Open({.directory = paths_.Cache(), .capacity_bytes = capacity_bytes_},
-                                           [this](DatasetId wanted, uint64_t) { return ChooseEviction(wanted); }));
+  LEAT_ASSIGN_OR_RETURN(cache_, cache::Cache::Open({.directory = paths_.Cache(), .capacity_bytes = capacity_bytes_},
+                                                   [this](DatasetId wanted, uint64_t bytes_needed) {
+                                                     return ChooseEviction(wanted, bytes_needed);
+                                                   }));
   hydrator_ = hydrate::Hydrator::Create({}, *cache_, *clock_);
   LEAT_ASSIGN_OR_RETURN(server_, control::Server::Start({.socket_path = paths_.Socket()}, *this));
   LogInfo("leat " + std::string(kVersion) + " serves " + paths_.root + ", capacity " + FormatBytes(capacity_bytes_));
@@ -154,7 +155,7 @@ void Daemon::Tick() {
   for (auto& [entry, ended] : to_unmount) {
     LogInfo(entry->mountpoint +
             (ended ? " was unmounted from outside" : " is unmounted: nobody has used it for a while"));
-    if (const auto status = Unmount(entry, false); !status) LogWarning(status.error().message);
+    if (const auto status = Unmount(entry, false, !ended); !status) LogWarning(status.error().message);
   }
 }
 
@@ -188,10 +189,10 @@ void Daemon::UnmountAll() {
       }
     }
     if (!entry) return;
-    auto status = Unmount(entry, false);
+    auto status = Unmount(entry, false, false);
     if (!status) {
       LogWarning(entry->mountpoint + " is in use; it is detached and disappears when the last user leaves");
-      status = Unmount(entry, true);
+      status = Unmount(entry, true, false);
     }
     if (!status) {
       LogError("unmounting " + entry->mountpoint + ": " + status.error().message);

@@ -105,10 +105,11 @@ class Daemon final : public control::Handler {
   Status PrepareMountpoint(const std::string& mountpoint, bool managed, Json& notes);
   Status Probe(const Entry& entry, const RepositoryUrl& repository, control::Connection& connection);
   Result<Json> HandleUnmount(const Json& request);
-  Status Unmount(const Entry& entry, bool force);
+  // With spare_leased, kBusy while a job holds a lease: decided where the state changes, so that none can come between.
+  Status Unmount(const Entry& entry, bool force, bool spare_leased);
   void Dismantle(const Entry& entry);  // after the kernel's side has ended
   Result<Json> HandleLease(const Json& request, control::Connection& connection, bool take);
-  std::vector<DatasetId> ChooseEviction(DatasetId wanted);
+  std::vector<DatasetId> ChooseEviction(DatasetId wanted, uint64_t bytes_needed);
   Json Described(const MountedFileSystem& entry) const;
 
   // daemon_verbs.cc

@@ -2,7 +2,6 @@
 // Mounting, unmounting, leases, and who may be evicted.
 #include <unistd.h>
 
-#include <algorithm>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -10,6 +9,7 @@
 #include "cli/mount_registry.h"
 #include "cli/pending.h"
 #include "control/protocol.h"
+#include "policy/eviction.h"
 
 namespace leat::cli {
 namespace {
@@ -248,22 +248,19 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
 Result<Json> Daemon::HandleUnmount(const Json& request) {
   LEAT_ASSIGN_OR_RETURN(const bool force, BoolMember(request, "force", false));
   LEAT_ASSIGN_OR_RETURN(const Entry entry, Find(request));
-  {
-    std::lock_guard lock(mutex_);
-    if (!entry->leases.empty() && !force) {
-      return Fail(ErrorCode::kBusy, entry->mountpoint + " is used by " + std::to_string(entry->leases.size()) +
-                                        " running job(s); wait for them, or pass --force");
-    }
-  }
-  LEAT_RETURN_IF_ERROR(Unmount(entry, force));
+  LEAT_RETURN_IF_ERROR(Unmount(entry, force, !force));
   return Described(*entry);
 }
 
-Status Daemon::Unmount(const Entry& entry, bool force) {
+Status Daemon::Unmount(const Entry& entry, bool force, bool spare_leased) {
   {
     std::unique_lock lock(mutex_);
     if (entry->state != State::kMounted)
       return Fail(ErrorCode::kBusy, entry->mountpoint + " is being unmounted already");
+    if (spare_leased && !entry->leases.empty()) {
+      return Fail(ErrorCode::kBusy, entry->mountpoint + " is used by " + std::to_string(entry->leases.size()) +
+                                        " running job(s); wait for them, or pass --force");
+    }
     entry->state = State::kUnmounting;
   }
   if (!entry->ended) {
@@ -325,33 +322,26 @@ void Daemon::OnConnectionClosed(uint64_t connection_id) {
 
 // Whole data sets, least recently used first: those not mounted, then mounted ones that nobody has used for a while.
 // What a job holds a lease on, or what is being read, stays: the newcomer then reads through.
-std::vector<DatasetId> Daemon::ChooseEviction(DatasetId wanted) {
+std::vector<DatasetId> Daemon::ChooseEviction(DatasetId wanted, uint64_t bytes_needed) {
   const auto now = clock_->Now();
-  const int64_t wall = clock_->WallTimeNs();
-  std::vector<std::pair<std::pair<bool, int64_t>, DatasetId>> candidates;
+  const std::chrono::nanoseconds wall(clock_->WallTimeNs());
+  std::vector<policy::CachedDataset> datasets;
   {
     std::lock_guard lock(mutex_);
     for (const auto& known : known_) {
-      if (known.dataset == wanted) continue;
-      const auto found = entries_.find(known.id);
-      if (found == entries_.end()) {
-        candidates.push_back({{false, known.last_use_ns}, known.dataset});
-        continue;
+      policy::CachedDataset dataset{.id = known.dataset, .last_use = std::chrono::nanoseconds(known.last_use_ns)};
+      if (const auto found = entries_.find(known.id); found != entries_.end()) {
+        const MountedFileSystem& entry = *found->second;
+        const bool settled = entry.state == State::kMounted;
+        dataset.mounted = true;
+        dataset.in_use_by_job = !entry.leases.empty() || !settled;  // mounting or unmounting: leave it alone
+        dataset.last_use = wall - (settled ? now - entry.file_system->LastUse() : env::Duration::zero());
       }
-      const MountedFileSystem& entry = *found->second;
-      if (entry.state != State::kMounted || !entry.leases.empty()) continue;
-      const auto idle = now - entry.file_system->LastUse();
-      if (idle < options_.active_for) continue;
-      candidates.push_back(
-          {{true, wall - std::chrono::duration_cast<std::chrono::nanoseconds>(idle).count()}, known.dataset});
+      datasets.push_back(dataset);
     }
   }
-  std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.first, Value(a.second)) < std::pair(b.first, Value(b.second));
-  });
-  std::vector<DatasetId> order;
-  for (const auto& candidate : candidates) order.push_back(candidate.second);
-  return order;
+  for (auto& dataset : datasets) dataset.bytes = cache_->Usage(dataset.id).bytes;
+  return policy::ChooseEvictions(datasets, wanted, bytes_needed, wall, options_.active_for);
 }
 
 }  // namespace leat::cli

@@ -2,6 +2,7 @@
 // leat: a POSIX file system over S3 with a persistent cache, training jobs, and a tuner. Each verb is a file of this
 // folder.
 #include <CLI/CLI.hpp>
+#include <clocale>
 #include <cstdio>
 
 #include "base/log.h"
@@ -13,6 +14,8 @@
 
 int main(int argc, char** argv) {
   using namespace leat::cli;
+  // Names in archives are UTF-8; only the character type, so that numbers keep their dots.
+  if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) std::setlocale(LC_CTYPE, "");
   CLI::App app{"Leat brings S3 data to training jobs: mounted at once, fetched once, read at local speed"};
   app.set_version_flag("--version", std::string("leat ") + kVersion);
   app.require_subcommand(1);

@@ -2,6 +2,7 @@
 // leat mount, and the daemon that it starts.
 #include <cstdio>
 #include <optional>
+#include <mutex>
 #include <thread>
 
 #include "base/log.h"
@@ -91,16 +92,23 @@ Result<int> MountInForeground(const std::string& state_directory, const Json& re
   }
   if (!daemon) return Fail(daemon.error());
   Result<Json> mounted = Json::object();
+  std::mutex mutex;
+  bool gone = false;  // the daemon is being taken down; protected by mutex
   {
     std::jthread mounting([&] {
       mounted = CallDaemon(state_directory, request, StartPolicy::kMustRun);
       if (mounted) {
         Tell(*mounted);
       } else {
-        (*daemon)->RequestStop();
+        std::lock_guard lock(mutex);
+        if (!gone) (*daemon)->RequestStop();
       }
     });
     (*daemon)->Run();
+    {
+      std::lock_guard lock(mutex);
+      gone = true;
+    }
     // Run has ended, so the request, if it still waits, ends with the server.
     daemon->reset();
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train.h"
 
+#include <sys/prctl.h>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -39,6 +41,7 @@ class TrainDisplay final : public jobs::RunObserver {
 };
 
 int RunTrain(const JobArguments& arguments) {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // the script runs as the same user: /proc/PID/environ holds AWS secrets
   const auto request = ReadRequest(arguments.request_path);
   if (!request) {
     Complain("train", request.error());

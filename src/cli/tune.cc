@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/tune.h"
 
+#include <sys/prctl.h>
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -102,6 +104,7 @@ class TuneDisplay final : public jobs::RunObserver {
 };
 
 int RunTune(const JobArguments& arguments) {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // the script runs as the same user: /proc/PID/environ holds AWS secrets
   const auto request = ReadRequest(arguments.request_path);
   if (!request) {
     Complain("tune", request.error());

@@ -38,8 +38,18 @@ Status RunUnmount(const std::string& path, const std::string& state_option, bool
 Status RunUnmountAll(const std::string& state_option, bool force) {
   const std::string state = state_option.empty() ? DefaultStateDirectory() : AbsoluteOption(state_option);
   const auto status = CallDaemon(state, {{"verb", "status"}}, StartPolicy::kMustRun);
-  if (!status) return status.error().code == ErrorCode::kNotFound ? Status() : Fail(status.error());
+  if (!status && status.error().code != ErrorCode::kNotFound) return Fail(status.error());
   Status first;
+  if (!status) {  // what a daemon that died has left
+    for (const auto& mount : RegisteredMounts()) {
+      if (mount.state_directory != state) continue;
+      if (fuse::InspectMountpoint(mount.mountpoint) != fuse::MountpointState::kDead) continue;
+      const Status cleaned = fuse::CleanDeadMount(mount.mountpoint);
+      if (cleaned) UnregisterMount(mount.mountpoint);
+      if (!cleaned && first) first = cleaned;
+    }
+    return first;
+  }
   for (const auto& file_system : (*status)["file_systems"]) {
     if (!file_system["mountpoint"].is_string()) continue;
     const auto done =

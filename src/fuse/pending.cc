@@ -30,10 +30,11 @@ std::shared_ptr<PendingRequest> PendingRequests::Register(fuse_req_t request) {
     std::lock_guard lock(mutex_);
     waiting_.emplace(pending.get(), pending);
     closing_error = closing_error_;
+    // Under the lock: Close must not answer, and so free, a request that is still being armed.
+    registering = pending.get();
+    fuse_req_interrupt_func(request, &PendingRequest::OnInterrupt, pending.get());
+    registering = nullptr;
   }
-  registering = pending.get();
-  fuse_req_interrupt_func(request, &PendingRequest::OnInterrupt, pending.get());
-  registering = nullptr;
   if (pending->interrupted_while_registering_) closing_error = EINTR;
   if (closing_error != 0) pending->Answer([&](fuse_req_t answered) { fuse_reply_err(answered, closing_error); });
   return pending;

@@ -164,7 +164,7 @@ TEST_F(HydratorTest, ReadsInOrderTakeFewLongRequests) {
       ExpectRight(Read(object, offset, bytes.size()), object, offset, bytes.size());
     }
   }
-  EXPECT_LE(store_->GetsOf("large"), 16u);
+  EXPECT_LE(store_->GetsOf("large"), 32u);  // of 101 blocks; how many depends on who is faster
   EXPECT_EQ(store_->counters().bytes_received.load(), object.size_bytes);  // nothing twice
   EXPECT_TRUE(CachedRight(object));
 }
@@ -309,6 +309,7 @@ TEST_F(HydratorTest, CancelDatasetEndsItsReadsAndNoOthers) {
   const auto mine = Put("mine", 1000, 1), other = Put("other", 1000, 2);
   store_->AddFault({.key_prefix = "mine", .stall = true});
   auto cancelled = Read(mine, 0, 10);
+  while (store_->FaultsFired() == 0) std::this_thread::yield();  // else the last read would be the one that stalls
   auto progress = std::make_shared<HydrationProgress>();
   auto restored = Restore({mine}, BackgroundPriority::kRestore, progress);
   hydrator_->CancelDataset(DatasetId{1});

@@ -25,6 +25,9 @@ const std::set<std::string> kWithheld = {"AWS_ACCESS_KEY_ID",
                                          "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
                                          "AWS_WEB_IDENTITY_TOKEN_FILE",
                                          "AWS_SHARED_CREDENTIALS_FILE",
+                                         "AWS_CONFIG_FILE",
+                                         "AWS_BEARER_TOKEN_BEDROCK",
+                                         "AWS_DEFAULT_PROFILE",
                                          "AWS_PROFILE"};
 
 // repr(float): shortest digits that read back as the same number, exponents below -4 and from 16 on.

@@ -29,6 +29,7 @@ class TrainerProcess {
   static Result<std::unique_ptr<TrainerProcess>> Start(const TrainerCommand& command);
   ~TrainerProcess();  // kills what is left
 
+  int status_fd() const { return status_.get(); }  // hangs up when the shim has ended
   int output_fd() const { return output_.get(); }  // standard output and error, one stream; ends with the last process
   void Terminate();                                // SIGTERM to the script's process group
   void Kill();                                     // SIGKILL to every process of the job

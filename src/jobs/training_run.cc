@@ -98,7 +98,10 @@ class TrainingRun {
     services_.observer.OnStatus(job_.name, "Starting", "Starting the training job");
     Outcome outcome;
     const Status status = Work(outcome);
-    if (stop_seen_ && (!status || outcome.status == "Completed")) {
+    if (!status) (void)StopLevelNow();
+    // A stop that cut the work short, or came before its end; an upload that failed by itself stays a failure.
+    const bool cancelled = !status && status.error().code == ErrorCode::kCancelled;
+    if (stop_seen_ && (cancelled || (status && outcome.status == "Completed"))) {
       outcome = {"Stopped", "Stopped", "Training job stopped", ""};
     } else if (!status) {
       outcome = {"Failed", "Failed", "Training job failed",
@@ -263,12 +266,15 @@ class TrainingRun {
     const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s);
     std::optional<SteadyClock::time_point> kill_at;
     std::vector<char> buffer(1u << 16);
+    bool output_ended = false;  // the script may close its output and run on: it is watched to its end all the same
     for (;;) {
-      pollfd waiting{process.output_fd(), POLLIN, 0};
+      pollfd waiting{output_ended ? process.status_fd() : process.output_fd(),
+                     static_cast<short>(output_ended ? 0 : POLLIN), 0};
       const int ready = poll(&waiting, 1, kPollMs);
+      if (ready > 0 && output_ended) break;  // the shim has hung up
       if (ready > 0) {
         const ssize_t got = read(process.output_fd(), buffer.data(), buffer.size());
-        if (got == 0 || (got < 0 && errno != EINTR)) break;
+        if (got == 0 || (got < 0 && errno != EINTR)) output_ended = true;
         if (got > 0) lines.Add({buffer.data(), static_cast<size_t>(got)}, line);
         StoreSamples();
       }

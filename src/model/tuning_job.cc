@@ -259,6 +259,7 @@ Json ChildRequest(const TuningJob& job, const std::string& name, const std::map<
   Json child = job.definition;
   child["TrainingJobName"] = name;
   Json hyperparameters = child.value("StaticHyperParameters", Json::object());
+  if (hyperparameters.is_null()) hyperparameters = Json::object();
   for (const char* member : {"StaticHyperParameters", "DefinitionName", "TuningObjective", "HyperParameterRanges"}) {
     child.erase(member);
   }

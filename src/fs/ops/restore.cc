@@ -93,6 +93,8 @@ class Restoring : public std::enable_shared_from_this<Restoring> {
  private:
   // Makes the catalog know the path, and all below it.
   void Find(size_t index, std::function<void()> next) {
+    GateScope scope(self_gate_);  // while it is open the importer is there; a closed one ends the chain
+    if (!scope) return done_(Fail(ErrorCode::kCancelled, "the file system is being closed"));
     ResolvePath(self_, request_.paths[index], [me = shared_from_this(), next](Result<catalog::Inode> inode) {
       if (!inode) {
         if (!me->request_.from_plan) me->error_->Note(inode.error());  // a plan's source finds it out again
