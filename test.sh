@@ -52,7 +52,7 @@ if [ "$scope" = all ]; then
   done
   build asan --target unit_tests
   step asan-canary tests/sanitizer_canary.sh build/asan
-  step asan-unit env ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -R '^unit/' --output-on-failure --timeout 600
+  step asan-unit env ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 ctest --test-dir build/asan -R '^unit/' --output-on-failure --timeout 600
 fi
 
 echo

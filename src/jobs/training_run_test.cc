@@ -65,7 +65,7 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
     fs::create_directories(root_ + "/code");
     options_.state_directory = root_ + "/state";
     options_.sandbox = GetParam();
-    options_.stop_grace = std::chrono::milliseconds(100);
+    options_.stop_grace = std::chrono::milliseconds(1500);
     file_systems_.root = root_ + "/mounted";
     fs::create_directories(file_systems_.root + "/dir");
     store_ = JobStore::Open(options_.state_directory).value();
