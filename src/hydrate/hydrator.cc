@@ -337,7 +337,6 @@ void HydratorImplementation::DropUnwanted() {
       for (const auto& fetch : queues_[static_cast<size_t>(priority)]) {
         if (fetch->state != FetchState::kQueued || fetch->priority != priority || Wanted(*fetch)) continue;
         fetch->state = FetchState::kRunning;
-        fetch->cancelled = true;  // who joins from here on is served anew by EndFetch
         fetch->reserved_bytes = 0;
         running_.emplace(fetch.get(), fetch);
         dropped.push_back(fetch);

@@ -107,10 +107,7 @@ bool HydratorImplementation::TrimToWaitersLocked(Fetch& fetch) {
     first = std::min(first, chunk);
     end = std::max(end, chunk + 1);
   }
-  if (first >= end) {  // it ends now: nobody may join it any more
-    for (uint64_t chunk = fetch.chunk_first; chunk < fetch.chunk_end; ++chunk) flights_.erase(KeyOf(fetch, chunk));
-    return false;
-  }
+  if (first >= end) return false;
   for (uint64_t chunk = fetch.chunk_first; chunk < fetch.chunk_end; ++chunk) {
     if (chunk < first || chunk >= end) flights_.erase(KeyOf(fetch, chunk));
   }
@@ -329,7 +326,7 @@ void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, 
     for (const auto& watcher : fetch->watchers) {
       if (again && !watcher->operation->cancelled) {
         AskLocked(fetch->repository, fetch->object, fetch->chunk_first, fetch->chunk_end, fetch->priority, watcher);
-        EndPartLocked(*watcher, fetch->kept);
+        EndPartLocked(*watcher, {});
       } else {
         EndPartLocked(*watcher, status ? fetch->kept : status);
       }
