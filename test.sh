@@ -53,7 +53,8 @@ if [ "$scope" = all ]; then
   build asan --target unit_tests
   step asan-canary tests/sanitizer_canary.sh build/asan
   # Left out here, run in the release build: a test of 100 ms steps between processes that the sanitizer makes too slow to tell.
-  step asan-unit env GTEST_FILTER='-*StopTermsThenKills*' ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 ctest --test-dir build/asan -R '^unit/' --output-on-failure --timeout 600
+  export ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
+  step asan-unit env GTEST_FILTER='-*StopTermsThenKills*' ctest --test-dir build/asan -R '^unit/' --output-on-failure --timeout 600
 fi
 
 echo
