@@ -60,6 +60,12 @@ struct Chunks {
 };
 
 struct Reader {
+  // How much of a chunk it asks for.
+  uint64_t BytesOf(uint64_t chunk, uint64_t chunk_length) const {
+    const uint64_t start = chunk * chunk_bytes;
+    return std::min(offset + length, start + chunk_length) - std::max(offset, start);
+  }
+
   DatasetId dataset{};
   uint64_t offset = 0, length = 0;
   uint64_t chunk_first = 0;
@@ -85,9 +91,8 @@ struct RestoreOperation {
   BackgroundPriority priority{};
   std::shared_ptr<HydrationProgress> progress;
   std::function<void(Status)> done;
-  std::optional<DatasetId> dataset;        // known from the first object on
-  std::vector<DatasetId> cancel_datasets;  // cancelled before it was known whose it is
-  size_t outstanding = 0;                  // fetches that it waits for
+  std::optional<DatasetId> dataset;  // known from the first object on
+  size_t outstanding = 0;            // fetches that it waits for
   bool exhausted = false, no_room = false, cancelled = false;
   Status first_error;
   // The hydrator's thread only: objects pulled and not yet looked at, and the large object whose ranges are being made.

@@ -12,9 +12,6 @@
 namespace leat::hydrate {
 namespace {
 
-// Set while a callback of the hydrator runs: such a thread must not wait for work to end, it is part of it.
-thread_local int callbacks_on_this_thread = 0;
-
 FlightKey KeyOf(const cache::ObjectRef& object, uint64_t chunk) { return {object.dataset, object.id, chunk}; }
 
 bool Wanted(const Fetch& fetch) {
@@ -44,6 +41,7 @@ HydratorImplementation::HydratorImplementation(HydratorOptions options, cache::C
                 .range_bytes_first = std::max(options.range_bytes_first, cache::kBlockBytes),
                 .range_bytes_max = std::max(options.range_bytes_max, cache::kBlockBytes),
                 .ranges_ahead_max = options.ranges_ahead_max}),
+      read_through_(std::min(options.read_through_bytes_max, options.memory_bytes_max / 4)),
       concurrency_({.limit_start = 64, .limit_max = std::max(1u, options.requests_in_flight_max)}) {}
 
 void HydratorImplementation::StartThread() {
@@ -94,9 +92,9 @@ void HydratorImplementation::Read(std::shared_ptr<Repository> repository, const 
     reader->deadline = clock_.Now() + options_.demand_timeout;
     reader->done = std::move(done);
     reader->place = readers_.insert(readers_.end(), reader);
-    if (stopping_) {
+    if (CancellingLocked(object.dataset)) {
       AnswerLocked(reader, Fail(ErrorCode::kCancelled, "the file system is stopping"), answers);
-    } else {
+    } else if (!ServeReadThroughLocked(reader, object, answers)) {
       if (!chunks.small()) plan = streams_.Plan(object, offset, length);
       AskLocked(repository, object, plan.first, read_end, Priority::kDemand, nullptr);
       if (plan.demand_end > read_end) {
@@ -121,6 +119,24 @@ void HydratorImplementation::Read(std::shared_ptr<Repository> repository, const 
   }
   Run(answers);
   LaunchReady();
+}
+
+bool HydratorImplementation::ServeReadThroughLocked(const std::shared_ptr<Reader>& reader,
+                                                    const cache::ObjectRef& object, std::vector<Answer>& answers) {
+  if (read_through_.empty()) return false;
+  std::vector<std::shared_ptr<const Buffer>> parts;
+  for (uint64_t chunk = reader->chunk_first; parts.size() < reader->parts.size(); ++chunk) {
+    auto held = read_through_.Find(KeyOf(object, chunk));
+    if (!held) return false;
+    parts.push_back(std::move(held));
+  }
+  for (size_t part = 0; part < parts.size(); ++part) {
+    const uint64_t chunk = reader->chunk_first + part;
+    read_through_.Read(KeyOf(object, chunk), reader->BytesOf(chunk, parts[part]->bytes().size()));
+  }
+  reader->parts = std::move(parts);
+  AnswerLocked(reader, {}, answers);
+  return true;
 }
 
 void HydratorImplementation::AskLocked(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object,
@@ -185,6 +201,9 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked() {
     const uint64_t bytes = chunks.LengthOf(fetch->chunk_first);
     // Something must be able to run, however small the budget. What waits for room is not overtaken by lesser work.
     if (running > 0 && reserved_bytes_ + bytes > options_.memory_bytes_max) return nullptr;
+    while (!read_through_.empty() && reserved_bytes_ + read_through_.bytes() + bytes > options_.memory_bytes_max) {
+      read_through_.EvictOldest();
+    }
     queue.pop_front();
     fetch->state = FetchState::kRunning;
     if (stopping_) fetch->cancelled = true;
@@ -220,11 +239,7 @@ void HydratorImplementation::CancelLocked(const DatasetId* dataset, std::vector<
     if (!dataset || reader->dataset == *dataset) AnswerLocked(reader, cancelled, answers);
   }
   for (const auto& operation : operations_) {
-    if (!dataset || operation->dataset == *dataset) {
-      operation->cancelled = true;
-    } else if (!operation->dataset) {
-      operation->cancel_datasets.push_back(*dataset);
-    }
+    if (!dataset || operation->dataset == *dataset) operation->cancelled = true;
   }
 }
 
@@ -260,9 +275,7 @@ bool HydratorImplementation::QuietLocked(const DatasetId* dataset) const {
     return !dataset || running.second->object.dataset == *dataset;
   });
   const bool restoring = std::any_of(operations_.begin(), operations_.end(), [&](const auto& operation) {
-    if (!dataset || operation->dataset == *dataset) return true;
-    const auto& awaited = operation->cancel_datasets;
-    return !operation->dataset && std::find(awaited.begin(), awaited.end(), *dataset) != awaited.end();
+    return !dataset || !operation->dataset || operation->dataset == *dataset;  // whose it is will be known in a moment
   });
   // A fetch that was split while it was cancelled may have left a queued part behind.
   const auto flight = dataset ? flights_.lower_bound({*dataset, {}, 0}) : flights_.begin();
@@ -271,7 +284,7 @@ bool HydratorImplementation::QuietLocked(const DatasetId* dataset) const {
 }
 
 void HydratorImplementation::WaitUntilQuiet(const DatasetId* dataset) {
-  if (callbacks_on_this_thread > 0 || std::this_thread::get_id() == thread_.get_id()) return;
+  LEAT_CHECK(std::this_thread::get_id() != thread_.get_id());  // it would wait for itself
   std::unique_lock lock(mutex_);
   quiet_.wait(lock, [&] { return QuietLocked(dataset); });
 }
@@ -280,16 +293,19 @@ void HydratorImplementation::CancelDataset(DatasetId dataset) {
   std::vector<Answer> answers;
   {
     std::lock_guard lock(mutex_);
+    cancelling_.insert(dataset);
     CancelLocked(&dataset, answers);
     WakeLocked();
   }
   Run(answers);
   CancelRequests(&dataset);
   WaitUntilQuiet(&dataset);
+  std::lock_guard lock(mutex_);
+  cancelling_.erase(cancelling_.find(dataset));
+  read_through_.ForgetDataset(dataset);
 }
 
 void HydratorImplementation::Run(std::vector<Answer>& answers) {
-  ++callbacks_on_this_thread;
   for (auto& answer : answers) {
     if (!answer.status) {
       answer.done(Fail(answer.status.error()));
@@ -315,7 +331,6 @@ void HydratorImplementation::Run(std::vector<Answer>& answers) {
     const std::span<const std::byte> bytes(*joined);
     answer.done(DataSlice{std::move(joined), bytes});
   }
-  --callbacks_on_this_thread;
   answers.clear();
 }
 
@@ -337,6 +352,7 @@ void HydratorImplementation::DropUnwanted() {
       for (const auto& fetch : queues_[static_cast<size_t>(priority)]) {
         if (fetch->state != FetchState::kQueued || fetch->priority != priority || Wanted(*fetch)) continue;
         fetch->state = FetchState::kRunning;
+        fetch->cancelled = true;  // who joins from here on is served anew by EndFetch
         fetch->reserved_bytes = 0;
         running_.emplace(fetch.get(), fetch);
         dropped.push_back(fetch);

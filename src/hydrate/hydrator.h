@@ -44,7 +44,9 @@ struct DataSlice {
 };
 
 struct HydratorOptions {
-  uint64_t memory_bytes_max = 256u << 20;  // all bodies in flight
+  uint64_t memory_bytes_max = 256u << 20;  // all bodies in flight, and those held for the readers of a full cache
+  // Of these, held after they were fetched and found no room: the rest of what a reader has had only a piece of.
+  uint64_t read_through_bytes_max = 64u << 20;
   uint32_t requests_in_flight_max = 128;   // over all repositories
   uint64_t range_bytes_first = 1u << 20;
   uint64_t range_bytes_max = 16u << 20;
@@ -58,14 +60,14 @@ struct HydratorStatistics {
   uint64_t background_queued = 0;                     // objects in restore and hydration queues now, as far as known
   uint64_t fetched_objects = 0, fetched_bytes = 0;    // since the start
   uint64_t read_through_bytes = 0;                    // fetched but not kept: the cache was full
-  uint64_t memory_bytes = 0;                          // in flight now
+  uint64_t memory_bytes = 0;                          // in flight now, and held for the readers of a full cache
 };
 
 // Where background work comes from: pulled in batches, so that a plan for a million files costs no memory.
 class HydrationSource {
  public:
   virtual ~HydrationSource() = default;
-  // The next objects to restore, at most `count`; empty: no more. Called on the hydrator's thread.
+  // The next objects to restore, at most `count`, all of one dataset; empty: no more. Called on the hydrator's thread.
   virtual std::vector<cache::ObjectRef> Next(size_t count) = 0;
 };
 
@@ -94,7 +96,8 @@ class Hydrator {
                        BackgroundPriority priority, std::shared_ptr<HydrationProgress> progress,
                        std::function<void(Status)> done) = 0;
 
-  // Forgets waiting work of a dataset (its unmount); running demand reads end with kCancelled.
+  // Forgets waiting work of a dataset (its unmount); its demand reads, also those that come while this runs, end with
+  // kCancelled. Nothing of the dataset runs any more when it returns. Not to be called from a callback.
   virtual void CancelDataset(DatasetId dataset) = 0;
   virtual HydratorStatistics Statistics() = 0;
   // The same of one dataset (memory_bytes excluded).

@@ -101,16 +101,18 @@ Status HydratorImplementation::ReserveRoom(Fetch& fetch) {
 }
 
 bool HydratorImplementation::TrimToWaitersLocked(Fetch& fetch) {
+  for (const auto& watcher : fetch.watchers) EndPartLocked(*watcher, fetch.kept);
+  fetch.watchers.clear();
   uint64_t first = fetch.chunk_end, end = fetch.chunk_first;
   for (const auto& [chunk, readers] : fetch.waiters) {
     if (!HasLive(readers)) continue;
     first = std::min(first, chunk);
     end = std::max(end, chunk + 1);
   }
-  if (first >= end) return false;
   for (uint64_t chunk = fetch.chunk_first; chunk < fetch.chunk_end; ++chunk) {
-    if (chunk < first || chunk >= end) flights_.erase(KeyOf(fetch, chunk));
+    if (chunk < first || chunk >= end) flights_.erase(KeyOf(fetch, chunk));  // nobody may join it any more
   }
+  if (first >= end) return false;
   fetch.chunk_first = first;
   fetch.chunk_end = end;
   return true;
@@ -223,6 +225,9 @@ bool HydratorImplementation::RetryCorrupt(const FetchPointer& fetch) {
   }
   {
     std::lock_guard lock(mutex_);
+    for (uint64_t chunk = fetch->chunk_first; chunk < fetch->chunk_at; ++chunk) {
+      read_through_.Forget(KeyOf(*fetch, chunk));
+    }
     if (fetch->retried || fetch->cancelled) return false;
     fetch->retried = true;
     const uint64_t again_end = fetch->committed ? fetch->chunk_at : fetch->chunk_first;
@@ -274,15 +279,18 @@ bool HydratorImplementation::Deliver(const FetchPointer& fetch, uint64_t chunk, 
     if (!buffer && waiting != fetch->waiters.end() && HasLive(waiting->second)) return false;
     const auto flight = flights_.find(KeyOf(*fetch, chunk));
     if (flight != flights_.end() && flight->second == fetch) flights_.erase(flight);
+    uint64_t read_bytes = 0;
     if (waiting != fetch->waiters.end()) {
       for (const auto& reader : waiting->second) {
         if (reader->finished) continue;
+        read_bytes += reader->BytesOf(chunk, buffer->bytes().size());
         reader->parts[chunk - reader->chunk_first] = buffer;
         if (--reader->missing == 0) AnswerLocked(reader, {}, answers);
       }
       fetch->waiters.erase(waiting);
     }
     if (fetched) {
+      if (!fetch->writer && read_bytes > 0) read_through_.Insert(KeyOf(*fetch, chunk), buffer, read_bytes);
       const uint64_t bytes = buffer->bytes().size();
       for (Totals* totals : {&totals_, &totals_by_dataset_[fetch->object.dataset]}) {
         totals->fetched_bytes += bytes;
@@ -310,7 +318,8 @@ void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, 
       if (flight != flights_.end() && flight->second == fetch) flights_.erase(flight);
     }
     // Cancelled for those who wanted it, but somebody else joined meanwhile: the work starts anew for them.
-    const bool again = !status && status.error().code == ErrorCode::kCancelled && fetch->cancelled && !stopping_;
+    const bool again = !status && status.error().code == ErrorCode::kCancelled && fetch->cancelled &&
+                       !CancellingLocked(fetch->object.dataset);
     for (auto& [chunk, readers] : fetch->waiters) {
       if (!HasLive(readers)) continue;
       LEAT_CHECK(!status);
@@ -326,7 +335,7 @@ void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, 
     for (const auto& watcher : fetch->watchers) {
       if (again && !watcher->operation->cancelled) {
         AskLocked(fetch->repository, fetch->object, fetch->chunk_first, fetch->chunk_end, fetch->priority, watcher);
-        EndPartLocked(*watcher, {});
+        EndPartLocked(*watcher, fetch->kept);
       } else {
         EndPartLocked(*watcher, status ? fetch->kept : status);
       }

@@ -13,12 +13,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
 #include "hydrate/fetch.h"
 #include "hydrate/hydrator.h"
 #include "hydrate/read_streams.h"
+#include "hydrate/read_through.h"
 #include "policy/concurrency.h"
 
 namespace leat::hydrate {
@@ -53,6 +55,9 @@ class HydratorImplementation final : public Hydrator {
   // Chunks [first, end) become part of fetches: in flight already (joined), or new ones.
   void AskLocked(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object, uint64_t first,
                  uint64_t end, Priority priority, const std::shared_ptr<RestoredObject>& watcher);
+  // From what is held in memory because the cache was full; false: not all of it is.
+  bool ServeReadThroughLocked(const std::shared_ptr<Reader>& reader, const cache::ObjectRef& object,
+                              std::vector<Answer>& answers);
   void QueueLocked(const FetchPointer& fetch);
   void PromoteLocked(const FetchPointer& fetch, Priority priority);
   void WatchLocked(Fetch& fetch, const std::shared_ptr<RestoredObject>& watcher);
@@ -63,13 +68,15 @@ class HydratorImplementation final : public Hydrator {
   void CancelRequests(const DatasetId* dataset);
   void WaitUntilQuiet(const DatasetId* dataset);
   bool QuietLocked(const DatasetId* dataset) const;
+  bool CancellingLocked(DatasetId dataset) const { return stopping_ || cancelling_.contains(dataset); }
   HydratorStatistics CollectLocked(const DatasetId* dataset) const;
 
   // --- one fetch (hydrator_fetch.cc)
   void Launch(const FetchPointer& fetch);
   bool ServeFromCache(const FetchPointer& fetch);  // false: nothing is left to fetch
   Status ReserveRoom(Fetch& fetch);
-  bool TrimToWaitersLocked(Fetch& fetch);  // false: nobody waits
+  // There is no room for it: restores hear so, and what is left is what readers wait for. False: nobody does.
+  bool TrimToWaitersLocked(Fetch& fetch);
   void StartGet(const FetchPointer& fetch);
   // Hands a chunk to those who wait for it. Without bytes: false, and nothing done, when somebody does.
   bool Deliver(const FetchPointer& fetch, uint64_t chunk, std::shared_ptr<const Buffer> buffer, bool fetched);
@@ -110,7 +117,9 @@ class HydratorImplementation final : public Hydrator {
   uint64_t reserved_bytes_ = 0;
   std::list<std::shared_ptr<Reader>> readers_;  // in the order of their deadlines
   std::list<std::shared_ptr<RestoreOperation>> operations_;
+  std::multiset<DatasetId> cancelling_;  // by CancelDataset, until it returns
   ReadStreams streams_;
+  ReadThrough read_through_;
   policy::Concurrency concurrency_;
   Totals totals_;
   std::map<DatasetId, Totals> totals_by_dataset_;

@@ -129,8 +129,7 @@ bool HydratorImplementation::Pull(RestoreOperation& operation) {
   operation.exhausted = operation.pulled.empty();
   if (!operation.pulled.empty() && !operation.dataset) {
     operation.dataset = operation.pulled.back().dataset;
-    const auto& datasets = operation.cancel_datasets;
-    if (std::find(datasets.begin(), datasets.end(), *operation.dataset) != datasets.end()) operation.cancelled = true;
+    if (CancellingLocked(*operation.dataset)) operation.cancelled = true;
   }
   return !operation.exhausted && !operation.cancelled;
 }

@@ -331,9 +331,134 @@ TEST_F(HydratorTest, RestoreCancelledByItsProgress) {
   EXPECT_LT(progress->objects_done.load(), 2000u);
 }
 
+// A store that runs something whenever a request is cancelled.
+class CancelHook final : public env::ObjectStore {
+ public:
+  CancelHook(std::shared_ptr<sim::MemoryObjectStore> store, std::function<void()> on_cancel)
+      : store_(std::move(store)), on_cancel_(std::move(on_cancel)) {}
+  env::RequestId Get(env::GetRequest request, std::shared_ptr<env::GetReceiver> receiver) override {
+    return store_->Get(std::move(request), std::move(receiver));
+  }
+  void Cancel(env::RequestId id) override {
+    on_cancel_();
+    store_->Cancel(id);
+  }
+  void Head(std::string, env::Callback<ObjectInfo>) override {}
+  void List(env::ListRequest, env::Callback<env::ListPage>) override {}
+  void Put(env::PutRequest, env::Callback<std::string>) override {}
+  void Delete(std::string, env::Callback<void>) override {}
+  void CreateMultipartUpload(env::PutRequest, env::Callback<std::string>) override {}
+  void UploadPart(std::string, std::string, uint32_t, std::shared_ptr<const std::string>,
+                  env::Callback<env::UploadedPart>) override {}
+  void CompleteMultipartUpload(std::string, std::string, std::vector<env::UploadedPart>,
+                               env::Callback<std::string>) override {}
+  void AbortMultipartUpload(std::string, std::string, env::Callback<void>) override {}
+
+ private:
+  const std::shared_ptr<sim::MemoryObjectStore> store_;
+  const std::function<void()> on_cancel_;
+};
+
+TEST_F(HydratorTest, WhoJoinsWhatACancelledRestoreDropsIsServed) {
+  Build({.requests_in_flight_max = 1});
+  const auto running = Put("running", 1000), queued = Put("queued", 2000);
+  store_->AddFault({.key_prefix = "running", .stall = true});
+  std::vector<Answered> joined;
+  repository_->store = std::make_shared<CancelHook>(store_, [&] {
+    if (!joined.empty()) return;
+    // Now both fetches are being ended and neither has ended.
+    joined.push_back(Read(queued, 0, 2000));
+    joined.push_back(Read(running, 0, 1000));
+  });
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore({running, queued}, BackgroundPriority::kRestore, progress);
+  while (store_->FaultsFired() == 0 || hydrator_->Statistics().background_queued == 0) std::this_thread::yield();
+  progress->cancelled = true;
+  EXPECT_EQ(restored.get().error().code, ErrorCode::kCancelled);
+  ASSERT_EQ(joined.size(), 2u);
+  ExpectRight(std::move(joined[0]), queued, 0, 2000);
+  ExpectRight(std::move(joined[1]), running, 0, 1000);
+  hydrator_.reset();  // before what the hook refers to
+}
+
+TEST_F(HydratorTest, AFullCacheFetchesAnObjectOnceForAReaderOfItsPieces) {
+  Build({}, 0);
+  const auto small = Put("small", 500'000), large = Put("large", 20 * kMiB);
+  for (const auto& [object, pieces] : {std::pair(small, 4u), std::pair(large, 16u)}) {
+    const uint64_t piece = 131'072;
+    for (uint64_t at = 0; at < pieces * piece; at += piece) {
+      const uint64_t length = std::min(piece, object.size_bytes - at);
+      ExpectRight(Read(object, at, length), object, at, length);
+    }
+  }
+  EXPECT_EQ(store_->GetsOf("small"), 1u);
+  EXPECT_EQ(store_->counters().bytes_received.load(), small.size_bytes + 2 * kMiB);
+  while (hydrator_->Statistics().fetching_objects > 0) std::this_thread::yield();
+  EXPECT_EQ(hydrator_->Statistics().memory_bytes, 0u);  // both were read whole: nothing is held
+  ExpectRight(Read(small, 0, 1000), small, 0, 1000);
+  EXPECT_EQ(store_->GetsOf("small"), 2u);
+  hydrator_->CancelDataset(small.dataset);
+  EXPECT_EQ(hydrator_->Statistics().memory_bytes, 0u);
+}
+
+TEST_F(HydratorTest, WhatAFullCacheHoldsInMemoryMakesRoomForFetches) {
+  Build({.memory_bytes_max = 4'000'000, .read_through_bytes_max = 4'000'000}, 0);
+  uint64_t highest = 0;
+  for (int i = 0; i < 40; ++i) {
+    const auto object = Put("o" + std::to_string(i), 400'000);
+    ExpectRight(Read(object, 0, 100), object, 0, 100);
+    highest = std::max(highest, hydrator_->Statistics().memory_bytes);
+  }
+  EXPECT_GE(highest, 800'000u);
+  EXPECT_LE(highest, 4'000'000u);
+  const auto big = Put("big", 3'900'000);
+  ExpectRight(Read(big, 0, 100), big, 0, 100);
+  EXPECT_LE(hydrator_->Statistics().memory_bytes, 4'000'000u);
+}
+
+TEST_F(HydratorTest, WhoJoinsAHydrationThatFindsTheCacheFullIsServed) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Build({.requests_in_flight_max = 8}, 0, {.seed = seed});
+    std::vector<cache::ObjectRef> objects;
+    for (int i = 0; i < 300; ++i) objects.push_back(Put("o" + std::to_string(i), 100));
+    auto progress = std::make_shared<HydrationProgress>();
+    auto restored = Restore(objects, BackgroundPriority::kHydration, progress);
+    std::vector<std::thread> threads;
+    for (int thread = 0; thread < 3; ++thread) {
+      threads.emplace_back([&] {
+        for (const auto& object : objects) ExpectRight(Read(object, 0, 100), object, 0, 100);
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    EXPECT_TRUE(restored.get().has_value());
+    EXPECT_EQ(progress->objects_done + progress->objects_skipped, objects.size());
+    EXPECT_EQ(progress->objects_failed.load(), 0u);
+  }
+}
+
+TEST_F(HydratorTest, ARestoreTrimmedForLackOfRoomIsNotComplete) {
+  Build({.requests_in_flight_max = 1, .range_bytes_max = 4 * kMiB}, 0);
+  const auto first = Put("first", 1000), large = Put("large", 12 * kMiB);
+  store_->AddFault({.key_prefix = "first", .stall = true});
+  auto held_up = Read(first, 0, 10);
+  while (store_->FaultsFired() == 0) std::this_thread::yield();
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore({large}, BackgroundPriority::kRestore, progress);
+  while (hydrator_->Statistics().background_queued == 0) std::this_thread::yield();
+  auto joined = Read(large, 2 * kMiB, 1000);
+  store_->ReleaseStalled();
+  ExpectRight(std::move(joined), large, 2 * kMiB, 1000);
+  EXPECT_TRUE(restored.get().has_value());
+  EXPECT_EQ(progress->objects_skipped.load(), 1u);
+  EXPECT_EQ(progress->objects_done.load(), 0u);
+  EXPECT_EQ(progress->bytes_done.load(), 0u);
+  EXPECT_EQ(store_->counters().bytes_received.load(), first.size_bytes + kMiB);
+  held_up.wait();
+}
+
 TEST_F(HydratorTest, DestructionAtAnyMomentAnswersEverybodyOnce) {
-  for (uint64_t seed = 1; seed <= 25; ++seed) {
-    Build({.memory_bytes_max = 20 * kMiB, .requests_in_flight_max = 16}, 40 * kMiB,
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    Build({.memory_bytes_max = 20 * kMiB, .requests_in_flight_max = 16}, seed % 2 == 0 ? 40 * kMiB : 500'000,
           {.seed = seed, .threads = 3, .delay_max = std::chrono::microseconds(300)});
     Random random(seed);
     std::vector<cache::ObjectRef> objects;
@@ -342,8 +467,11 @@ TEST_F(HydratorTest, DestructionAtAnyMomentAnswersEverybodyOnce) {
     store_->AddFault({.key_prefix = "o3", .flip_bit = true});
     store_->AddFault({.key_prefix = "o1", .stall = true});
     store_->AddFault({.key_prefix = "large", .after_bytes = 1'500'000});
-    auto progress = std::make_shared<HydrationProgress>();
-    auto restored = Restore(objects, BackgroundPriority::kHydration, progress);
+    std::vector<cache::ObjectRef> of_dataset[2];
+    for (const auto& object : objects) of_dataset[Value(object.dataset) - 1].push_back(object);
+    auto progress = std::make_shared<HydrationProgress>(), other_progress = std::make_shared<HydrationProgress>();
+    auto restored = Restore(of_dataset[0], BackgroundPriority::kHydration, progress);
+    auto other_restored = Restore(of_dataset[1], BackgroundPriority::kRestore, other_progress);
     std::vector<Answered> answers;
     std::vector<std::pair<cache::ObjectRef, std::pair<uint64_t, uint64_t>>> asked;
     for (int i = 0; i < 200; ++i) {
@@ -351,6 +479,7 @@ TEST_F(HydratorTest, DestructionAtAnyMomentAnswersEverybodyOnce) {
       const uint64_t offset = random.Below(object.size_bytes + 1), length = 1 + random.Below(100'000);
       asked.push_back({object, {offset, length}});
       answers.push_back(Read(object, offset, length));
+      if (i == 90 && seed % 4 == 0) progress->cancelled = true;
       if (i == 120 && seed % 3 == 0) hydrator_->CancelDataset(DatasetId{2});
     }
     std::this_thread::sleep_for(std::chrono::microseconds(random.Below(3000)));
@@ -361,6 +490,7 @@ TEST_F(HydratorTest, DestructionAtAnyMomentAnswersEverybodyOnce) {
       EXPECT_TRUE(*bytes == Expected(asked[i].first, asked[i].second.first, asked[i].second.second));
     }
     restored.wait();
+    other_restored.wait();
     for (const auto& object : objects) {
       if (object.size_bytes == 0 || !cache_->Contains(object, 0, object.size_bytes)) continue;
       EXPECT_TRUE(CachedRight(object));

@@ -107,7 +107,8 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
     return program;
   }
   chmod(path.c_str(), 0777);
-  std::string line = "./" + ShellQuoted(program.name);
+  // exec: a shell between us and the script would end at SIGTERM at once, and the script's time to say its last with it.
+  std::string line = "exec ./" + ShellQuoted(program.name);
   for (const auto& argument : arguments) line += " " + ShellQuoted(argument);
   program.arguments = {"/bin/sh", "-c", line};
   return program;

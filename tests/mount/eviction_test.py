@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""One capacity for all file systems of a state directory: what is idle (unmounted) leaves first; every byte
-stays right and the limit holds."""
+"""One capacity for all file systems of a state directory: what is idle (unmounted) leaves first; a full cache pins what it has
+and reads the rest through, each object once however small the kernel's reads are; every byte stays right and the limit holds."""
 import os
 import sys
 import unittest
@@ -41,6 +41,33 @@ class Eviction(MountTest):
         found = self.leat.file_system(self.mountpoint)
         self.assertEqual(found['restored']['files'], len(new), 'the idle data set made room for all of the new one')
         self.assertLessEqual(self.leat.status()['capacity']['used_bytes'], CAPACITY)
+
+    def second_pass_gets(self, bucket, contents, read_ahead_kib):
+        self.leat.mount(f's3://{bucket}', self.mountpoint, '--capacity', str(CAPACITY))
+        device = next(line.split()[2] for line in open('/proc/self/mountinfo') if line.split()[4] == self.mountpoint)
+        with open(f'/sys/class/bdi/{device}/read_ahead_kb', 'w') as file:
+            file.write(str(read_ahead_kib))
+        self.read_all(self.mountpoint, contents)
+        self.assertLessEqual(self.leat.status()['capacity']['used_bytes'], CAPACITY)
+        with open('/proc/sys/vm/drop_caches', 'w') as file:
+            file.write('1')
+        before = self.leat.file_system(self.mountpoint)['requests']['s3.get']
+        self.read_all(self.mountpoint, contents)
+        return self.leat.file_system(self.mountpoint)['requests']['s3.get'] - before
+
+    def test_a_data_set_larger_than_the_cache_is_pinned_and_read_through(self):
+        contents = self.fill('evict-large', 40)
+        kept = int(0.9 * CAPACITY / 503_808)  # at least 0.9 of the capacity's share is read without S3
+        gets = self.second_pass_gets('evict-large', contents, read_ahead_kib=4096)
+        self.assertLessEqual(gets, len(contents) - kept)
+        self.assertGreater(gets, 0)
+
+    def test_reads_in_pieces_fetch_an_object_once(self):
+        contents = self.fill('evict-pieces', 40)
+        kept = int(0.9 * CAPACITY / 503_808)
+        gets = self.second_pass_gets('evict-pieces', contents, read_ahead_kib=128)  # four reads a file
+        self.assertLessEqual(gets, len(contents) - kept)
+        self.assertGreater(gets, 0)
 
 
 if __name__ == '__main__':
