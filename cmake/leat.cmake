@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# leat_library(FOLDER SOURCES... [DEPENDENCIES...]): the library of one folder of src/, linked along layers.txt.
+# leat_library(FOLDER [KIND kind] SOURCES... [DEPENDENCIES...]): the library of one folder of src/, linked along layers.txt.
 # leat_test(FOLDER SOURCES...): the unit tests that stand beside that folder's code, one binary a folder.
 
 add_library(leat_options INTERFACE)
@@ -19,6 +19,21 @@ endif()
 target_include_directories(leat_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_link_libraries(leat_options INTERFACE Threads::Threads)
 
+# Headers of libraries that many files include and that take seconds to parse, parsed once for each kind of target. Files
+# include what they use all the same: -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds without.
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cc CONTENT "")
+function(leat_precompiled kind)
+  cmake_parse_arguments(arg "" "" "HEADERS;DEPENDENCIES" ${ARGN})
+  add_library(leat_precompiled_${kind} OBJECT ${CMAKE_BINARY_DIR}/precompiled.cc)
+  target_link_libraries(leat_precompiled_${kind} PRIVATE leat_options ${arg_DEPENDENCIES})
+  target_precompile_headers(leat_precompiled_${kind} PRIVATE
+    <algorithm> <atomic> <chrono> <functional> <map> <memory> <mutex> <string> <thread> <unordered_map> <vector>
+    <tl/expected.hpp> <nlohmann/json.hpp> ${arg_HEADERS})
+endfunction()
+leat_precompiled(library DEPENDENCIES nlohmann_json::nlohmann_json)
+leat_precompiled(program HEADERS <CLI/CLI.hpp> DEPENDENCIES nlohmann_json::nlohmann_json CLI11::CLI11)
+leat_precompiled(test HEADERS <gmock/gmock.h> <gtest/gtest.h> DEPENDENCIES nlohmann_json::nlohmann_json GTest::gmock)
+
 # layers.txt -> LEAT_LAYER_<folder>: the libraries that folder may link.
 file(STRINGS ${CMAKE_SOURCE_DIR}/layers.txt lines REGEX "^[a-z0-9]+:")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/layers.txt)
@@ -37,9 +52,13 @@ foreach(line ${lines})
 endforeach()
 
 function(leat_library folder)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDENCIES" ${ARGN})
+  cmake_parse_arguments(arg "" "KIND" "SOURCES;DEPENDENCIES" ${ARGN})
+  if(NOT arg_KIND)
+    set(arg_KIND library)
+  endif()
   if(arg_SOURCES)
     add_library(leat_${folder} STATIC ${arg_SOURCES})
+    target_precompile_headers(leat_${folder} REUSE_FROM leat_precompiled_${arg_KIND})
     set(scope PUBLIC)
   else()
     add_library(leat_${folder} INTERFACE)
@@ -52,6 +71,7 @@ endfunction()
 function(leat_test folder)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDENCIES" ${ARGN})
   add_executable(${folder}_test ${arg_SOURCES})
+  target_precompile_headers(${folder}_test REUSE_FROM leat_precompiled_test)
   target_link_libraries(${folder}_test PRIVATE leat_${folder} ${arg_DEPENDENCIES} GTest::gmock GTest::gtest_main)
   add_dependencies(unit_tests ${folder}_test)
   add_test(NAME unit/${folder} COMMAND ${folder}_test)
