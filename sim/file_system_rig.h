@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -18,13 +19,17 @@
 
 namespace leat::fs {
 
-class RealClock final : public env::Clock {
+class RealClock final : public env::Clock {  // and what the test adds
  public:
-  env::MonotonicTime Now() const override { return std::chrono::steady_clock::now(); }
+  void Advance(env::Duration duration) { ahead_ = ahead_.load() + duration; }
+  env::MonotonicTime Now() const override { return std::chrono::steady_clock::now() + ahead_.load(); }
   int64_t WallTimeNs() const override {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
   }
+
+ private:
+  std::atomic<env::Duration> ahead_{env::Duration::zero()};
 };
 
 class TestingRig {

@@ -99,12 +99,14 @@ class Catalog {
   // --- changing, by import; keys as the bucket has them, each beginning with key_prefix
   // Makes the objects' files, symlinks and directories exist with these versions: adds what is missing, replaces files
   // whose ETag or size changed (new inode), leaves the rest untouched. `seen`, when given, gets every inode that the
-  // objects name.
+  // objects name, and covers every directory that their keys lie below.
   class SeenSet {
    public:
     virtual ~SeenSet() = default;
     virtual void Insert(InodeId id) = 0;
     virtual bool Contains(InodeId id) const = 0;
+    virtual void Cover(InodeId directory) = 0;
+    virtual bool Covers(InodeId directory) const = 0;
   };
   virtual Status Upsert(std::span<const ObjectInfo> objects, std::span<const std::string> common_prefixes,
                         SeenSet* seen) = 0;
@@ -116,10 +118,17 @@ class Catalog {
   virtual Status Replace(InodeId id, const ObjectInfo& now) = 0;
   virtual Status MarkListed(InodeId directory) = 0;
   // After a listing of everything below `directory` that began at BeginSweep(): removes what `seen` lacks and was there
-  // before it began, directories left empty included; marks directories listed, and the import complete if it was the
-  // root's.
+  // before it began, directories left empty included; marks `directory` and those that the listing went through listed
+  // (not one that a look-up has made known since), and the import complete if it was the root's.
   virtual uint64_t BeginSweep() = 0;  // a mark: the next inode number
-  virtual Status Sweep(InodeId directory, const SeenSet& seen, uint64_t mark, int64_t wall_time_ns) = 0;
+  class Sweep {                       // a page of one directory at a time, so that other work can come between
+   public:
+    virtual ~Sweep() = default;
+    virtual Result<bool> Step() = 0;  // true: there is more to do
+  };
+  // `seen` and the catalog outlive it.
+  virtual std::unique_ptr<Sweep> StartSweep(InodeId directory, const SeenSet& seen, uint64_t mark,
+                                            int64_t wall_time_ns) = 0;
   static std::unique_ptr<SeenSet> MakeSeenSet();
 
   virtual void Sync() = 0;  // all changes so far survive power loss

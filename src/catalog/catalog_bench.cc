@@ -61,7 +61,10 @@ int Run(uint64_t entries) {
   const auto seen = Catalog::MakeSeenSet();
   Import(*catalog, entries, seen.get(), "import, all unchanged");
   auto start = std::chrono::steady_clock::now();
-  if (!catalog->Sweep(kRootInode, *seen, mark, 1)) return 1;
+  const auto sweep = catalog->StartSweep(kRootInode, *seen, mark, 1);
+  Result<bool> more = true;
+  while (more && *more) more = sweep->Step();
+  if (!more) return 1;
   std::printf("%-24s %10.2f s\n", "sweep", SecondsSince(start));
   start = std::chrono::steady_clock::now();
   uint64_t files = 0;

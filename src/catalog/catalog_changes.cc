@@ -14,6 +14,13 @@ bool IsSameVersion(const Inode& inode, const ObjectInfo& object) {
   return inode.etag == object.etag && inode.size_bytes == object.size_bytes;
 }
 
+// LIST tells milliseconds on some servers (Ceph), HEAD and GET whole seconds.
+bool IsSameTime(int64_t a_ns, int64_t b_ns) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  if (a_ns == b_ns) return true;
+  return a_ns / kSecond == b_ns / kSecond && (a_ns % kSecond == 0 || b_ns % kSecond == 0);
+}
+
 // What LIST and HEAD tell of an object's version.
 void SetVersion(Record& record, const ObjectInfo& object) {
   record.inode.etag = object.etag;
@@ -32,9 +39,9 @@ void SetMetadata(Record& record, const ObjectInfo& object) {
   if (posix.mode) record.inode.mode = posix.mode;
   if (posix.uid) record.inode.uid = posix.uid;
   if (posix.gid) record.inode.gid = posix.gid;
-  record.inode.mtime_ns = posix.mtime_ns.value_or(object.last_modified_ns);
+  if (!IsSameTime(record.last_modified_ns, object.last_modified_ns)) record.last_modified_ns = object.last_modified_ns;
+  record.inode.mtime_ns = posix.mtime_ns.value_or(record.last_modified_ns);
   record.inode.atime_ns = posix.atime_ns;
-  record.last_modified_ns = object.last_modified_ns;
   record.inode.metadata_known = true;
 }
 
@@ -127,13 +134,11 @@ Status RocksCatalog::UpsertFile(Change& change, InodeId parent, std::string_view
     // A symlink's size is its target's length, which is the object's too.
     if (IsSameVersion(old.inode, object)) {
       if (seen != nullptr) seen->Insert(entry->id);
-      if (old.last_modified_ns == object.last_modified_ns && old.inode.storage_class == object.storage_class &&
-          !object.has_user_metadata) {
-        return {};
-      }
+      const bool same_time = IsSameTime(old.last_modified_ns, object.last_modified_ns);
+      if (same_time && old.inode.storage_class == object.storage_class && !object.has_user_metadata) return {};
       Record now = old;
       // Copied onto itself, perhaps with other metadata: the same contents, so the same inode.
-      if (old.last_modified_ns != object.last_modified_ns) SetVersion(now, object);
+      if (!same_time) SetVersion(now, object);
       now.inode.storage_class = object.storage_class;
       if (object.has_user_metadata && NamesSymlink(object) == (now.inode.type == FileType::kSymlink))
         SetMetadata(now, object);
@@ -161,9 +166,11 @@ Status RocksCatalog::UpsertMarker(Change& change, const ObjectInfo& object, Seen
   const auto prefix = std::string_view(object.key).substr(storage_.key_prefix.size());
   LEAT_ASSIGN_OR_RETURN(const InodeId id, DirectoryOfPrefix(change, prefix));
   if (seen != nullptr) seen->Insert(id);
+  LEAT_RETURN_IF_ERROR(CoverLocked(change, id, seen));
   LEAT_ASSIGN_OR_RETURN(const Record old, change.Get(id));
   Record now = old;
-  if (!old.has_marker || old.inode.etag != object.etag || old.last_modified_ns != object.last_modified_ns) {
+  if (!old.has_marker || old.inode.etag != object.etag ||
+      !IsSameTime(old.last_modified_ns, object.last_modified_ns)) {
     now.has_marker = true;
     SetVersion(now, object);
   }
@@ -192,7 +199,10 @@ Status RocksCatalog::UpsertObject(Change& change, const ObjectInfo& object, Seen
   const size_t start = slash == std::string_view::npos ? 0 : slash + 1;
   LEAT_ASSIGN_OR_RETURN(InodeId parent, DirectoryOfPrefix(change, key.substr(0, start)));
   const auto component = key.substr(start);
-  if (IsOrdinaryComponent(component)) return UpsertFile(change, parent, component, object, seen);
+  if (IsOrdinaryComponent(component)) {
+    LEAT_RETURN_IF_ERROR(CoverLocked(change, parent, seen));
+    return UpsertFile(change, parent, component, object, seen);
+  }
   const auto names = NamesOfComponent(component);
   size_t end = start;
   for (size_t i = 0; i + 1 < names.size(); ++i) {
@@ -200,7 +210,18 @@ Status RocksCatalog::UpsertObject(Change& change, const ObjectInfo& object, Seen
     LEAT_ASSIGN_OR_RETURN(
         parent, ChildDirectory(change, parent, names[i].name, storage_.key_prefix + std::string(key.substr(0, end))));
   }
+  LEAT_RETURN_IF_ERROR(CoverLocked(change, parent, seen));
   return UpsertFile(change, parent, names.back().name, object, seen);
+}
+
+Status RocksCatalog::CoverLocked(Change& change, InodeId directory, SeenSet* seen) {
+  while (seen != nullptr && !seen->Covers(directory)) {
+    seen->Cover(directory);
+    if (directory == kRootInode) break;
+    LEAT_ASSIGN_OR_RETURN(const Record record, change.Get(directory));
+    directory = record.inode.parent;
+  }
+  return {};
 }
 
 Status RocksCatalog::Upsert(std::span<const ObjectInfo> objects, std::span<const std::string> common_prefixes,

@@ -76,11 +76,14 @@ Result<Storage> OpenStorage(const Catalog::Options& options) {
   const auto status = rocksdb::DB::Open(DatabaseOptions(options), options.directory, families, &handles, &database);
   const std::string what = "cannot open the catalog in " + options.directory;
   if (!status.ok()) {
-    if (status.ToString().find("lock") != std::string::npos) {
+    // The two ways in which RocksDB says that it is open already, in another process and in this one.
+    const std::string text = status.ToString();
+    if (status.IsIOError() && (text.find("While lock file") != std::string::npos ||
+                               text.find("lock hold by current process") != std::string::npos)) {
       return Fail(ErrorCode::kBusy, what + ": another process has it open; unmount the file system there first");
     }
     if (status.IsInvalidArgument()) {
-      return Fail(ErrorCode::kNotSupported, what + ": " + status.ToString() + "; remove the directory to import anew");
+      return Fail(ErrorCode::kNotSupported, what + ": " + text + "; remove the directory to import anew");
     }
     return FailRocks(status, what);
   }

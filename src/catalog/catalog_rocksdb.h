@@ -33,10 +33,12 @@ class RocksCatalog final : public Catalog {
   Status Replace(InodeId id, const ObjectInfo& now) override;
   Status MarkListed(InodeId directory) override;
   uint64_t BeginSweep() override;
-  Status Sweep(InodeId directory, const SeenSet& seen, uint64_t mark, int64_t wall_time_ns) override;
+  std::unique_ptr<Sweep> StartSweep(InodeId directory, const SeenSet& seen, uint64_t mark,
+                                    int64_t wall_time_ns) override;
   void Sync() override;
 
  private:
+  class TreeSweep;
   struct SweepFrame {
     InodeId directory{};
     std::string after;  // entries up to this name are done
@@ -60,7 +62,10 @@ class RocksCatalog final : public Catalog {
   Result<bool> RemoveIfEmpty(Change& change, const Record& directory);
   Status SweepEntries(SweepFrame& frame, const SeenSet& seen, uint64_t mark, bool is_top, std::vector<InodeId>& below,
                       bool& done);
-  Status FinishSweepOf(InodeId directory, const SeenSet& seen, uint64_t mark);
+  Status FinishSweepOf(InodeId directory, const SeenSet& seen, uint64_t mark, bool is_top);
+  Status FinishSweep(InodeId top, int64_t wall_time_ns);
+  // `directory` and all above it are gone through by the listing that `seen` is of.
+  Status CoverLocked(Change& change, InodeId directory, SeenSet* seen);
   void ForgetDirectories() { directories_.clear(); }
   // Adds `record` anew as a move of the inode that it was until now.
   void AddMoved(Change& change, Record record);

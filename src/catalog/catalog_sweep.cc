@@ -11,14 +11,14 @@ namespace {
 constexpr size_t kSweepPage = 2000;  // entries looked at under one hold of the write lock
 
 // Inode numbers are dense: a bitmap in pieces costs a bit or so an inode.
-class BitmapSeenSet final : public Catalog::SeenSet {
+class Bitmap {
  public:
-  void Insert(InodeId id) override {
+  void Insert(InodeId id) {
     auto& piece = pieces_[Value(id) / kPieceBits];
     if (piece.empty()) piece.resize(kPieceBits / 64);
     piece[Value(id) % kPieceBits / 64] |= uint64_t{1} << (Value(id) % 64);
   }
-  bool Contains(InodeId id) const override {
+  bool Contains(InodeId id) const {
     const auto piece = pieces_.find(Value(id) / kPieceBits);
     return piece != pieces_.end() && (piece->second[Value(id) % kPieceBits / 64] >> (Value(id) % 64) & 1) != 0;
   }
@@ -26,6 +26,17 @@ class BitmapSeenSet final : public Catalog::SeenSet {
  private:
   static constexpr uint64_t kPieceBits = 32'768;  // 4 KiB
   std::unordered_map<uint64_t, std::vector<uint64_t>> pieces_;
+};
+
+class BitmapSeenSet final : public Catalog::SeenSet {
+ public:
+  void Insert(InodeId id) override { seen_.Insert(id); }
+  bool Contains(InodeId id) const override { return seen_.Contains(id); }
+  void Cover(InodeId directory) override { covered_.Insert(directory); }
+  bool Covers(InodeId directory) const override { return covered_.Contains(directory); }
+
+ private:
+  Bitmap seen_, covered_;
 };
 
 }  // namespace
@@ -68,7 +79,7 @@ Status RocksCatalog::SweepEntries(SweepFrame& frame, const SeenSet& seen, uint64
   });
 }
 
-Status RocksCatalog::FinishSweepOf(InodeId directory, const SeenSet& seen, uint64_t mark) {
+Status RocksCatalog::FinishSweepOf(InodeId directory, const SeenSet& seen, uint64_t mark, bool is_top) {
   return Apply([&](Change& change) -> Status {
     LEAT_ASSIGN_OR_RETURN(const Record old, change.Get(directory));
     if (old.inode.removed) return {};
@@ -83,40 +94,67 @@ Status RocksCatalog::FinishSweepOf(InodeId directory, const SeenSet& seen, uint6
       LEAT_ASSIGN_OR_RETURN(const bool removed, RemoveIfEmpty(change, now));
       if (removed) return {};
     }
-    now.inode.listed = true;
-    if (!old.inode.listed || now.has_marker != old.has_marker) change.Update(old, now, false);
+    // What the listing never went through may hold a name that a look-up found since, and others beside it.
+    if (is_top || seen.Covers(directory)) now.inode.listed = true;
+    if (now.inode.listed != old.inode.listed || now.has_marker != old.has_marker) change.Update(old, now, false);
     return {};
   });
 }
 
-Status RocksCatalog::Sweep(InodeId directory, const SeenSet& seen, uint64_t mark, int64_t wall_time_ns) {
-  // A directory is finished after what is below it, so that emptiness travels upwards.
+// A directory is finished after what is below it, so that emptiness travels upwards.
+class RocksCatalog::TreeSweep final : public Catalog::Sweep {
+ public:
+  TreeSweep(RocksCatalog& catalog, InodeId top, const SeenSet& seen, uint64_t mark, int64_t wall_time_ns)
+      : catalog_(catalog), top_(top), seen_(seen), mark_(mark), wall_time_ns_(wall_time_ns) {
+    levels_.push_back({{top, {}}, {}, false});
+  }
+
+  Result<bool> Step() override {
+    Level& level = levels_.back();
+    if (!level.below.empty()) {
+      const InodeId next = level.below.back();
+      level.below.pop_back();
+      levels_.push_back({{next, {}}, {}, false});
+      return true;
+    }
+    const bool is_top = levels_.size() == 1;
+    if (!level.done) {
+      LEAT_RETURN_IF_ERROR(catalog_.SweepEntries(level.frame, seen_, mark_, is_top, level.below, level.done));
+      return true;
+    }
+    LEAT_RETURN_IF_ERROR(catalog_.FinishSweepOf(level.frame.directory, seen_, mark_, is_top));
+    levels_.pop_back();
+    if (!levels_.empty()) return true;
+    LEAT_RETURN_IF_ERROR(catalog_.FinishSweep(top_, wall_time_ns_));
+    return false;
+  }
+
+ private:
   struct Level {
     SweepFrame frame;
     std::vector<InodeId> below;  // directories of the page at hand, not yet entered
     bool done = false;
   };
-  std::vector<Level> levels;
-  levels.push_back({{directory, {}}, {}, false});
-  while (!levels.empty()) {
-    Level& level = levels.back();
-    if (!level.below.empty()) {
-      const InodeId next = level.below.back();
-      level.below.pop_back();
-      levels.push_back({{next, {}}, {}, false});
-    } else if (!level.done) {
-      LEAT_RETURN_IF_ERROR(SweepEntries(level.frame, seen, mark, levels.size() == 1, level.below, level.done));
-    } else {
-      LEAT_RETURN_IF_ERROR(FinishSweepOf(level.frame.directory, seen, mark));
-      levels.pop_back();
-    }
-  }
+  RocksCatalog& catalog_;
+  const InodeId top_;
+  const SeenSet& seen_;
+  const uint64_t mark_;
+  const int64_t wall_time_ns_;
+  std::vector<Level> levels_;
+};
+
+std::unique_ptr<Catalog::Sweep> RocksCatalog::StartSweep(InodeId directory, const SeenSet& seen, uint64_t mark,
+                                                         int64_t wall_time_ns) {
+  return std::make_unique<TreeSweep>(*this, directory, seen, mark, wall_time_ns);
+}
+
+Status RocksCatalog::FinishSweep(InodeId top, int64_t wall_time_ns) {
   // The directory above may have nothing left below it now.
-  LEAT_ASSIGN_OR_RETURN(const Inode swept, Get(directory));
+  LEAT_ASSIGN_OR_RETURN(const Inode swept, Get(top));
   if (swept.removed) {
     LEAT_RETURN_IF_ERROR(Apply([&](Change& change) { return PruneEmptied(change, swept.parent); }));
   }
-  if (directory != kRootInode) return {};
+  if (top != kRootInode) return {};
   return Apply([&](Change& change) -> Status {
     change.CompleteImport(wall_time_ns);
     return {};

@@ -73,7 +73,13 @@ class CatalogTest : public testing::Test {
     const uint64_t mark = catalog_->BeginSweep();
     const auto seen = Catalog::MakeSeenSet();
     Upsert(objects, seen.get());
-    ASSERT_TRUE(catalog_->Sweep(directory, *seen, mark, 77));
+    RunSweep(directory, *seen, mark);
+  }
+  void RunSweep(InodeId directory, const Catalog::SeenSet& seen, uint64_t mark) {
+    const auto sweep = catalog_->StartSweep(directory, seen, mark, 77);
+    Result<bool> more = true;
+    while (more && *more) more = sweep->Step();
+    ASSERT_TRUE(more) << more.error().message;
   }
   using Set = std::set<std::string>;
 
@@ -188,14 +194,33 @@ TEST_F(CatalogTest, ReadingGoesOnAfterARemovedEntry) {
   EXPECT_FALSE(catalog_->ReadDirectory(kRootInode, 999'999, 1));
 }
 
+TEST_F(CatalogTest, MetadataSurvivesAListingThatTellsMilliseconds) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  ObjectInfo listed = Object("p/f"), told = listed;
+  listed.last_modified_ns = 1000 * kSecond + 789'000'000;
+  told.last_modified_ns = 1000 * kSecond;
+  told.has_user_metadata = true;
+  told.user_metadata = {{"label", "cat"}};
+  Upsert({listed});
+  ASSERT_TRUE(catalog_->ApplyMetadata(At("f").id, told, ""));
+  Upsert({listed});
+  EXPECT_TRUE(At("f").metadata_known);
+  EXPECT_EQ(At("f").mtime_ns, listed.last_modified_ns);
+  listed.last_modified_ns += kSecond;  // copied onto itself
+  Upsert({listed});
+  EXPECT_FALSE(At("f").metadata_known);
+}
+
 TEST_F(CatalogTest, SweepTakesOnlyWhatIsGoneAndOld) {
   Upsert({Object("p/a/1"), Object("p/a/2"), Object("p/b/c/1"), Object("p/k")});
   const uint64_t mark = catalog_->BeginSweep();
   const auto seen = Catalog::MakeSeenSet();
   Upsert({Object("p/a/1")}, seen.get());
   Upsert({Object("p/new/1")});  // found by a lookup meanwhile, after its part of the listing went by
-  ASSERT_TRUE(catalog_->Sweep(kRootInode, *seen, mark, 77));
+  RunSweep(kRootInode, *seen, mark);
   EXPECT_EQ(Paths(), (Set{"a/", "a/1", "new/", "new/1"}));
+  EXPECT_TRUE(At("a").listed);
+  EXPECT_FALSE(At("new").listed);  // what else is in it nobody knows
   EXPECT_TRUE(catalog_->Totals().complete);
   EXPECT_EQ(catalog_->Totals().imported_at_ns, 77);
   EXPECT_TRUE(At("").listed);

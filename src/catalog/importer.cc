@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalog/importer.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -21,10 +24,12 @@ namespace {
 using Done = std::function<void(Status)>;
 using Priority = Mailbox::Priority;
 
-constexpr size_t kSymlinkBytesMax = 4096;  // PATH_MAX; a longer body is no target
 constexpr uint32_t kHeadsPerList = 4;      // HEADs are cheap for the server: so many times lists_in_flight_max
 constexpr int kHeadFailuresMax = 100;      // then a POSIX import gives up
 constexpr uint32_t kKeysToFindLongName = 1000;
+constexpr uint32_t kEmptyPagesMax = 1000;    // of a look-up; S3 sends some where versions were deleted
+constexpr int kInodesPerTurn = 1000;         // of a POSIX import, before other work gets its turn
+constexpr size_t kSettledKeysMax = 100'000;  // far more than are refreshed during one listing
 
 void CallAll(std::vector<Done> waiting, const Status& status) {
   for (auto& done : waiting) done(status);
@@ -94,6 +99,7 @@ class ImporterImplementation final : public Importer {
     std::vector<Done> waiting;
     std::shared_ptr<Listing> listing;
     std::unique_ptr<Catalog::SeenSet> seen;
+    std::unique_ptr<Catalog::Sweep> sweep;
     uint64_t mark = 0;
     // the HEADs of a POSIX import
     std::unique_ptr<TreeCursor> cursor;
@@ -121,21 +127,26 @@ class ImporterImplementation final : public Importer {
   }
 
   void StartLookUp(InodeId directory, const std::string& name, Done done);
-  void SendLookUpList(const NameKey& name, std::string prefix, bool exact, uint32_t keys_max);
+  void SendLookUpList(const NameKey& name, env::ListRequest request, bool exact, uint32_t pages_left);
   void FinishLookUp(const NameKey& name);
   void StartList(InodeId directory, Done done);
   void FinishList(InodeId directory, Status status);
   void EnqueueImport(InodeId directory, bool posix, Done done);
   void StartNextImport();
   void ImportListed(Status status);
+  void SweepOn();
+  void Swept(Status status);
   void PumpHeads();
   void FinishImport(Status status);
   void StartRefresh(InodeId file, Done done);
   void FetchMetadata(const Inode& file, Priority priority, Done done);
-  Status CountPage(const env::ListPage& page, Catalog::SeenSet* seen) {
-    ++progress_.pages;
-    progress_.objects += page.objects.size();
-    return catalog_.Upsert(page.objects, page.common_prefixes, seen);
+  Status CountPage(const env::ListPage& page, Catalog::SeenSet* seen);
+  Status UpsertListed(const std::vector<ObjectInfo>& objects, const std::vector<std::string>& prefixes,
+                      Catalog::SeenSet* seen);
+  void Settle(const std::string& key, std::optional<ObjectInfo> info);
+  bool ListingsRun() const { return !lookups_.empty() || !lists_.empty() || (!imports_.empty() && imports_.front().listing); }
+  void ForgetSettled() {
+    if (!ListingsRun()) settled_.clear();
   }
 
   const ImporterOptions options_;
@@ -149,6 +160,9 @@ class ImporterImplementation final : public Importer {
   std::map<uint64_t, DirectoryList> lists_;
   std::map<uint64_t, std::vector<Done>> refreshes_;
   std::deque<ImportJob> imports_;  // the first one runs
+  // What a HEAD has told while listings run, nothing: gone. A page that was listed before it may be applied after it and
+  // must not bring the older version back.
+  std::unordered_map<std::string, std::optional<ObjectInfo>> settled_;
   std::thread thread_;
 };
 
@@ -186,18 +200,29 @@ void ImporterImplementation::StartLookUp(InodeId directory, const std::string& n
   LookUp& lookup = lookups_[key];
   lookup.waiting.push_back(std::move(done));
   lookup.answers_missing = (file_key ? 1 : 0) + (prefix ? 1 : 0);
-  if (file_key) SendLookUpList(key, root->key + *file_key, true, 1);
+  const auto send = [&](const std::string& begin, bool exact, uint32_t keys_max) {
+    env::ListRequest request;
+    request.prefix = root->key + begin;
+    request.keys_max = keys_max;
+    SendLookUpList(key, std::move(request), exact, kEmptyPagesMax);
+  };
+  if (file_key) send(*file_key, true, 1);
   // The chunk of a long component may begin short keys as well: look a little further.
-  if (prefix) SendLookUpList(key, root->key + *prefix, false, prefix->ends_with('/') ? 1 : kKeysToFindLongName);
+  if (prefix) send(*prefix, false, prefix->ends_with('/') ? 1 : kKeysToFindLongName);
 }
 
-void ImporterImplementation::SendLookUpList(const NameKey& name, std::string prefix, bool exact, uint32_t keys_max) {
-  env::ListRequest request;
-  request.prefix = prefix;
-  request.keys_max = keys_max;
-  store_.List(std::move(request),
-              OnThread<env::ListPage>(Priority::kDemand, [this, name, prefix, exact](Result<env::ListPage> page) {
+void ImporterImplementation::SendLookUpList(const NameKey& name, env::ListRequest request, bool exact,
+                                            uint32_t pages_left) {
+  store_.List(request,
+              OnThread<env::ListPage>(Priority::kDemand, [this, name, request, exact,
+                                                          pages_left](Result<env::ListPage> page) {
                 LookUp& lookup = lookups_.at(name);
+                const std::string& prefix = request.prefix;
+                if (page && page->objects.empty() && !page->next_token.empty() && pages_left > 0) {
+                  env::ListRequest next = request;
+                  next.continuation_token = page->next_token;
+                  return SendLookUpList(name, std::move(next), exact, pages_left - 1);
+                }
                 if (!page) {
                   lookup.status = Fail(std::move(page).error());
                 } else {
@@ -217,7 +242,8 @@ void ImporterImplementation::SendLookUpList(const NameKey& name, std::string pre
 void ImporterImplementation::FinishLookUp(const NameKey& name) {
   LookUp lookup = std::move(lookups_.at(name));
   lookups_.erase(name);
-  if (lookup.status) lookup.status = catalog_.Upsert(lookup.objects, lookup.prefixes, nullptr);
+  if (lookup.status) lookup.status = UpsertListed(lookup.objects, lookup.prefixes, nullptr);
+  ForgetSettled();
   CallAll(std::move(lookup.waiting), lookup.status);
 }
 
@@ -256,8 +282,38 @@ void ImporterImplementation::FinishList(InodeId directory, Status status) {
   if (found == lists_.end()) return;  // stopping
   DirectoryList list = std::move(found->second);
   lists_.erase(found);
+  ForgetSettled();
   if (status) status = catalog_.MarkListed(directory);
   CallAll(std::move(list.waiting), status);
+}
+
+Status ImporterImplementation::CountPage(const env::ListPage& page, Catalog::SeenSet* seen) {
+  ++progress_.pages;
+  progress_.objects += page.objects.size();
+  return UpsertListed(page.objects, page.common_prefixes, seen);
+}
+
+Status ImporterImplementation::UpsertListed(const std::vector<ObjectInfo>& objects,
+                                            const std::vector<std::string>& prefixes, Catalog::SeenSet* seen) {
+  const auto is_settled = [this](const ObjectInfo& object) { return settled_.contains(object.key); };
+  if (settled_.empty() || std::none_of(objects.begin(), objects.end(), is_settled)) {
+    return catalog_.Upsert(objects, prefixes, seen);
+  }
+  std::vector<ObjectInfo> now;
+  now.reserve(objects.size());
+  for (const ObjectInfo& object : objects) {
+    const auto settled = settled_.find(object.key);
+    if (settled == settled_.end()) {
+      now.push_back(object);
+    } else if (settled->second) {
+      now.push_back(*settled->second);
+    }
+  }
+  return catalog_.Upsert(now, prefixes, seen);
+}
+
+void ImporterImplementation::Settle(const std::string& key, std::optional<ObjectInfo> info) {
+  if (ListingsRun() && settled_.size() < kSettledKeysMax) settled_.insert_or_assign(key, std::move(info));
 }
 
 // --- everything
@@ -299,9 +355,25 @@ void ImporterImplementation::StartNextImport() {
 }
 
 void ImporterImplementation::ImportListed(Status status) {
-  if (imports_.empty()) return;  // stopping
+  if (stopping_ || imports_.empty()) return;
   ImportJob& job = imports_.front();
-  if (status) status = catalog_.Sweep(job.directory, *job.seen, job.mark, clock_.WallTimeNs());
+  job.listing.reset();
+  ForgetSettled();
+  if (!status) return Swept(std::move(status));
+  job.sweep = catalog_.StartSweep(job.directory, *job.seen, job.mark, clock_.WallTimeNs());
+  SweepOn();
+}
+
+void ImporterImplementation::SweepOn() {
+  if (stopping_ || imports_.empty()) return;
+  const Result<bool> more = imports_.front().sweep->Step();
+  if (!more || !*more) return Swept(more ? Status() : Status(Fail(more.error())));
+  mailbox_->Post(Priority::kBackground, [this] { SweepOn(); });
+}
+
+void ImporterImplementation::Swept(Status status) {
+  ImportJob& job = imports_.front();
+  job.sweep.reset();
   job.seen.reset();
   if (!status || !job.posix) return FinishImport(std::move(status));
   job.cursor = std::make_unique<TreeCursor>(catalog_, job.directory);
@@ -309,8 +381,11 @@ void ImporterImplementation::ImportListed(Status status) {
 }
 
 void ImporterImplementation::PumpHeads() {
+  if (stopping_ || imports_.empty()) return;
   ImportJob& job = imports_.front();
+  int turn = 0;
   while (job.cursor && job.heads_in_flight < options_.lists_in_flight_max * kHeadsPerList) {
+    if (++turn > kInodesPerTurn) return mailbox_->Post(Priority::kBackground, [this] { PumpHeads(); });
     auto next = job.cursor->Next();
     if (!next && next.error().code != ErrorCode::kNotFound) {
       job.status = Fail(next.error());
@@ -368,11 +443,14 @@ void ImporterImplementation::FetchMetadata(const Inode& file, Priority priority,
   const auto settle = [done](Status status) {
     done(!status && status.error().code == ErrorCode::kNotFound ? Status() : std::move(status));
   };
-  store_.Head(file.key, OnThread<ObjectInfo>(priority, [this, id, priority, settle](Result<ObjectInfo> info) {
+  store_.Head(file.key, OnThread<ObjectInfo>(priority, [this, id, key = file.key, priority,
+                                                        settle](Result<ObjectInfo> info) {
                 if (!info) {
-                  if (info.error().code == ErrorCode::kNotFound) return settle(catalog_.Remove(id));
-                  return settle(Fail(std::move(info).error()));
+                  if (info.error().code != ErrorCode::kNotFound) return settle(Fail(std::move(info).error()));
+                  Settle(key, std::nullopt);
+                  return settle(catalog_.Remove(id));
                 }
+                Settle(key, *info);
                 const bool is_symlink =
                     DecodePosixMetadata(info->user_metadata, nullptr).is_symlink && !info->key.ends_with('/');
                 if (!is_symlink || info->size_bytes == 0 || info->size_bytes > kSymlinkBytesMax) {

@@ -3,15 +3,19 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <map>
+#include <mutex>
 #include <set>
+#include <thread>
 
 #include "base/random.h"
 #include "env/blocking.h"
 #include "model/key_rules.h"
+#include "sim/forwarding_object_store.h"
 #include "sim/memory_object_store.h"
 
 namespace leat::catalog {
@@ -247,6 +251,122 @@ TEST_F(ImporterTest, StoppingCancelsWhatWaits) {
   importer_.reset();
   EXPECT_EQ(cancelled, 3);
   store_->ReleaseStalled();
+}
+
+// Answers to LIST wait until they are let go.
+class HeldLists final : public sim::ForwardingObjectStore {
+ public:
+  using ForwardingObjectStore::ForwardingObjectStore;
+  void List(env::ListRequest request, env::Callback<env::ListPage> done) override {
+    ForwardingObjectStore::List(std::move(request), [this, done = std::move(done)](Result<env::ListPage> page) {
+      {
+        std::lock_guard lock(mutex_);
+        if (hold_) {
+          held_.push_back([done, page = std::move(page)] { done(page); });
+          return;
+        }
+      }
+      done(std::move(page));
+    });
+  }
+  size_t held() {
+    std::lock_guard lock(mutex_);
+    return held_.size();
+  }
+  void LetGo() {
+    std::vector<std::function<void()>> held;
+    {
+      std::lock_guard lock(mutex_);
+      hold_ = false;
+      held.swap(held_);
+    }
+    for (const auto& answer : held) answer();
+  }
+
+ private:
+  std::mutex mutex_;
+  bool hold_ = true;
+  std::vector<std::function<void()>> held_;
+};
+
+TEST_F(ImporterTest, APageListedBeforeARefreshDoesNotBringTheOldVersionBack) {
+  store_->PutObject("p/d/changes", "old");
+  store_->PutObject("p/d/goes", "gone soon");
+  store_->PutObject("p/d/stays", "same");
+  ASSERT_TRUE(Import());
+  HeldLists held(*store_);
+  importer_ = Importer::Create({}, *catalog_, held, clock_);
+  std::promise<Status> imported;
+  importer_->Import(kRootInode, false, [&](Status status) { imported.set_value(std::move(status)); });
+  while (held.held() == 0) std::this_thread::yield();
+  const std::string etag = store_->PutObject("p/d/changes", "newer");
+  store_->RemoveObject("p/d/goes");
+  for (const char* path : {"d/changes", "d/goes", "d/stays"}) {
+    const InodeId id = Id(path);
+    ASSERT_TRUE(Wait([&](auto done) { importer_->RefreshObject(id, done); }));
+  }
+  const InodeId refreshed = Id("d/changes"), stays = Id("d/stays");
+  held.LetGo();
+  ASSERT_TRUE(imported.get_future().get());
+  EXPECT_EQ(Id("d/changes"), refreshed);
+  EXPECT_EQ(catalog_->Get(refreshed)->etag, etag);
+  EXPECT_EQ(Id("d/stays"), stays);
+  EXPECT_FALSE(catalog_->ResolvePath("d/goes"));
+  importer_.reset();
+}
+
+// A server that is out of order, and whose tokens go round.
+class RoundTokens final : public sim::ForwardingObjectStore {
+ public:
+  using ForwardingObjectStore::ForwardingObjectStore;
+  void List(env::ListRequest request, env::Callback<env::ListPage> done) override {
+    const bool at_a = request.continuation_token == "A";
+    env::ListPage page;
+    for (const char* key : at_a ? std::array{"p/2", "p/1"} : std::array{"p/4", "p/3"}) {
+      ObjectInfo object;
+      object.key = key;
+      object.etag = "e";
+      page.objects.push_back(object);
+    }
+    page.next_token = at_a ? "B" : "A";
+    done(std::move(page));
+  }
+};
+
+TEST_F(ImporterTest, TokensThatGoRoundEndInAnError) {
+  RoundTokens round(*store_);
+  importer_ = Importer::Create({}, *catalog_, round, clock_);
+  EXPECT_EQ(Import().error().code, ErrorCode::kProtocol);
+  EXPECT_EQ(List(kRootInode).error().code, ErrorCode::kProtocol);
+  importer_.reset();
+}
+
+// As where versions were deleted: pages with nothing on them before the first key.
+class EmptyPages final : public sim::ForwardingObjectStore {
+ public:
+  using ForwardingObjectStore::ForwardingObjectStore;
+  void List(env::ListRequest request, env::Callback<env::ListPage> done) override {
+    if (request.continuation_token == "empty-3") {
+      request.continuation_token.clear();
+      return ForwardingObjectStore::List(std::move(request), std::move(done));
+    }
+    const char last = request.continuation_token.empty() ? '0' : request.continuation_token.back();
+    env::ListPage page;
+    page.next_token = std::string("empty-") + static_cast<char>(last + 1);
+    done(std::move(page));
+  }
+};
+
+TEST_F(ImporterTest, ALookUpGoesOnPastEmptyPages) {
+  store_->PutObject("p/here", "x");
+  store_->PutObject("p/below/x", "x");
+  EmptyPages empty(*store_);
+  importer_ = Importer::Create({}, *catalog_, empty, clock_);
+  for (const char* name : {"here", "below", "none"}) ASSERT_TRUE(LookUp(kRootInode, name));
+  EXPECT_TRUE(catalog_->ResolvePath("here"));
+  EXPECT_TRUE(catalog_->ResolvePath("below"));
+  EXPECT_FALSE(catalog_->ResolvePath("none"));
+  importer_.reset();
 }
 
 }  // namespace

@@ -73,7 +73,8 @@ void Listing::Receive(uint64_t id, Result<env::ListPage> page) {
   bool at_end = false;
   if (!Advance(range, *page, at_end)) return GoSequential();
   if (!at_end) {
-    if (page->next_token == token_before || range.empty_pages > kEmptyPagesMax) {
+    const bool again = sequential_ ? !tokens_.insert(page->next_token).second : page->next_token == token_before;
+    if (again || range.empty_pages > kEmptyPagesMax) {
       return Finish(Fail(ErrorCode::kProtocol, "the listing of \"" + EscapeForDisplay(options_.prefix) +
                                                    "\" makes no progress: the server repeats a continuation token"));
     }

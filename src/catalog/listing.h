@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 
 #include "catalog/key_range.h"
 #include "catalog/mailbox.h"
@@ -59,6 +60,7 @@ class Listing : public std::enable_shared_from_this<Listing> {
   std::map<uint64_t, Range> ranges_;  // each has one LIST in flight
   uint64_t next_range_ = 0;
   bool sequential_ = false;
+  std::unordered_set<std::string> tokens_;  // of the one sequence: a token that comes again would never end
   bool finished_ = false;
 };
 

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/file_system.h"
 
+#include <algorithm>
+#include <string>
+
 #include "base/log.h"
 #include "fs/file_system_implementation.h"
 
 namespace leat::fs {
+namespace {
+
+// How long a background import that failed waits for its next try: doubled each time.
+constexpr std::chrono::seconds kImportRetryFirst{15}, kImportRetryMax{600};
+
+}  // namespace
 
 FileSystemImplementation::FileSystemImplementation(FileSystemOptions options, Parts parts,
                                                    std::unique_ptr<catalog::Catalog> catalog)
@@ -59,11 +68,21 @@ void FileSystemImplementation::StartImport() {
     GateScope scope(gate);
     if (!scope) return;
     if (!status) {
+      const auto wait = std::min(kImportRetryMax, kImportRetryFirst * (1 << std::min(import_failures_++, 10u)));
+      import_retry_at_ = (parts_.clock->Now() + wait).time_since_epoch().count();
       LogWarning("import of " + options_.repository.ToString() + " did not finish: " + status.error().message +
-                 "; names are looked up on demand, `leat import` tries again");
+                 "; names are looked up on demand, the next try is in " + std::to_string(wait.count()) + " s");
+      return;
     }
+    import_failures_ = 0;
     hydration_ahead_->OnImportDone();
   });
+}
+
+void FileSystemImplementation::Tick() {
+  auto due = import_retry_at_.load();
+  if (due == 0 || parts_.clock->Now().time_since_epoch().count() < due) return;
+  if (import_retry_at_.compare_exchange_strong(due, 0)) StartImport();
 }
 
 FileSystemStatistics FileSystemImplementation::Statistics() const {

@@ -71,6 +71,8 @@ class FileSystem {
   virtual void SetKernel(Kernel* kernel) = 0;
   // Starts the background import (first mount) or refresh (later ones).
   virtual void StartImport() = 0;
+  // To be called every second or so, does not wait: a background import that failed is tried again when it is time.
+  virtual void Tick() = 0;
 
   virtual const FileSystemOptions& options() const = 0;
   virtual FileSystemStatistics Statistics() const = 0;

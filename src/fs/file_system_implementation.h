@@ -28,6 +28,7 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
 
   void SetKernel(Kernel* kernel) override;
   void StartImport() override;
+  void Tick() override;
   const FileSystemOptions& options() const override { return options_; }
   FileSystemStatistics Statistics() const override;
   env::MonotonicTime LastUse() const override;
@@ -73,6 +74,8 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   const int64_t mount_time_ns_;
   Counters counters_;
   std::atomic<env::Duration::rep> last_use_{0};
+  std::atomic<env::Duration::rep> import_retry_at_{0};  // 0: none is due
+  uint32_t import_failures_ = 0;                        // in a row; only where an import ends
   InodeCache inodes_;
   KernelKnowledge knowledge_;
 

@@ -8,6 +8,7 @@
 #include "env/blocking.h"
 #include "fs/ops/getattr.h"
 #include "fs/ops/lookup.h"
+#include "fs/ops/measure.h"
 #include "fs/ops/read.h"
 #include "fs/ops/readdir.h"
 #include "sim/file_system_rig.h"
@@ -126,6 +127,41 @@ TEST_F(FileSystemTest, MetadataOfAFetchedObjectIsApplied) {
   for (int i = 0; i < 2000 && attributes().uid != 1234; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(attributes().uid, 1234u);
   EXPECT_EQ(attributes().permissions, 0600u);
+}
+
+TEST_F(FileSystemTest, AFailedImportIsTriedAgain) {
+  for (int i = 0; i < 10; ++i) rig_.store->PutObject("d/" + std::to_string(i), "x");
+  rig_.store->AddFault({.kind = env::RequestKind::kList, .key_prefix = "", .error = ErrorCode::kDenied});
+  rig_.Open();
+  fs().StartImport();
+  const auto wait_until = [](const auto& condition) {
+    for (int i = 0; i < 2000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return condition();
+  };
+  ASSERT_TRUE(wait_until([&] { return rig_.store->FaultsFired() == 1 && !fs().Statistics().importing; }));
+  fs().Tick();  // not yet
+  EXPECT_FALSE(fs().Statistics().totals.complete);
+  ASSERT_TRUE(wait_until([&] {
+    rig_.clock.Advance(std::chrono::seconds(16));
+    fs().Tick();
+    return fs().Statistics().totals.complete;
+  }));
+  EXPECT_EQ(fs().Statistics().totals.files, 10u);
+}
+
+TEST_F(FileSystemTest, WhatLiesBelowPathsIsCountedOnceItIsKnown) {
+  for (int i = 0; i < 600; ++i) rig_.store->PutObject("d/e" + std::to_string(i % 3) + "/" + std::to_string(i), "12345");
+  rig_.store->PutObject("f", "123");
+  rig_.Open();
+  using std::chrono::milliseconds;
+  EXPECT_FALSE(Measure(fs(), {"d"}).Step(milliseconds(1000)));  // not listed yet
+  ASSERT_TRUE(env::Await<void>([&](auto done) { Import(fs(), "", false, std::move(done)); }));
+  Measure measure(fs(), {"d/e1", "f"});
+  EXPECT_FALSE(measure.Step(milliseconds(0)));
+  const auto contents = measure.Step(milliseconds(60'000));
+  ASSERT_TRUE(contents);
+  EXPECT_EQ(contents->files, 201u);
+  EXPECT_EQ(contents->bytes, 1003u);
 }
 
 TEST_F(FileSystemTest, ClosingWithAStalledReadEndsIt) {

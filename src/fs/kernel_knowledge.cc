@@ -46,6 +46,11 @@ void KernelKnowledge::KnowsAbsence(InodeId parent, std::string_view name) {
   negatives_.clear();
 }
 
+void KernelKnowledge::KnowsPresence(InodeId parent, std::string_view name) {
+  std::lock_guard lock(mutex_);
+  negatives_.erase(HashOf(parent, name));
+}
+
 bool KernelKnowledge::MayMissName(InodeId parent, std::string_view name) const {
   if (!inodes_.Contains(parent)) return false;
   if (directories_.Contains(parent)) return true;

@@ -44,6 +44,7 @@ class KernelKnowledge {
   void KnowsInode(InodeId id) { inodes_.Insert(id); }
   void KnowsContents(InodeId directory) { directories_.Insert(directory); }
   void KnowsAbsence(InodeId parent, std::string_view name);
+  void KnowsPresence(InodeId parent, std::string_view name);  // it was found after all
 
   bool MayKnowInode(InodeId id) const { return inodes_.Contains(id); }
   bool MayMissName(InodeId parent, std::string_view name) const;  // would an added name surprise the kernel?
@@ -53,8 +54,8 @@ class KernelKnowledge {
   uint64_t AttributesMark(InodeId inode) const { return marks_[Slot(2, inode)].load(); }
   void EntryChanged(InodeId parent, std::string_view name);
   void AttributesChanged(InodeId inode) {
+    ++attribute_changes_;  // first: who takes the raised mark must see that something has changed
     ++marks_[Slot(2, inode)];
-    ++attribute_changes_;
   }
   // Of any inode: for an answer read before the inode's number, and so its mark, was known.
   uint64_t AttributeChanges() const { return attribute_changes_.load(); }

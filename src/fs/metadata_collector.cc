@@ -7,25 +7,15 @@
 
 #include "base/log.h"
 #include "fs/file_system_implementation.h"
+#include "model/posix_metadata.h"
 
 namespace leat::fs {
 namespace {
 
-constexpr size_t kSymlinkBytesMax = 4095;  // PATH_MAX without its NUL
-
-// "0120777": S_IFLNK in the octal mode that FSx writes.
+// As FSx, s3fs and rclone write it.
 bool IsSymlinkObject(const ObjectInfo& info) {
-  for (const auto& [name, value] : info.user_metadata) {
-    if (name != "file-permissions") continue;
-    uint64_t mode = 0;
-    if (value.size() < 6 || value.size() > 8) return false;
-    for (const char digit : value) {
-      if (digit < '0' || digit > '7') return false;
-      mode = mode * 8 + static_cast<uint64_t>(digit - '0');
-    }
-    return (mode & 0170000) == 0120000 && info.size_bytes > 0 && info.size_bytes <= kSymlinkBytesMax;
-  }
-  return false;
+  return info.size_bytes > 0 && info.size_bytes <= kSymlinkBytesMax &&
+         DecodePosixMetadata(info.user_metadata, nullptr).is_symlink;
 }
 
 }  // namespace

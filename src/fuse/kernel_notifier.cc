@@ -31,6 +31,25 @@ void KernelNotifier::Push(Queue& queue, Notice notice) {
   queue.wake.notify_one();
 }
 
+void KernelNotifier::Hold(InodeId directory) {
+  std::lock_guard lock(names_.mutex);
+  ++held_[Value(directory)].requests;
+}
+
+void KernelNotifier::Unhold(InodeId directory) {
+  std::lock_guard lock(names_.mutex);
+  const auto found = held_.find(Value(directory));
+  if (--found->second.requests > 0) return;
+  for (const std::string& name : found->second.names) {
+    names_.notices.push_back({Notice::Kind::kEntry, Value(directory), name, nullptr});
+  }
+  if (!found->second.names.empty()) {
+    names_.notices.push_back({Notice::Kind::kDirectoryContents, Value(directory), {}, nullptr});
+    names_.wake.notify_one();
+  }
+  held_.erase(found);
+}
+
 void KernelNotifier::InvalidateEntry(InodeId parent, const std::string& name) {
   std::lock_guard lock(names_.mutex);
   // An import changes many names of one directory in a row: its cached contents are dropped once, after them.
@@ -63,6 +82,12 @@ void KernelNotifier::Work(Queue& queue) {
     if (queue.notices.empty()) return;
     const Notice notice = std::move(queue.notices.front());
     queue.notices.pop_front();
+    if (notice.kind == Notice::Kind::kEntry) {  // only in names_, whose mutex guards held_
+      if (const auto held = held_.find(notice.inode); held != held_.end()) {
+        held->second.names.insert(notice.name);
+        continue;
+      }
+    }
     const bool stopping = queue.stopping;
     lock.unlock();
     if (notice.kind == Notice::Kind::kCallback) {

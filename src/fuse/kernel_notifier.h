@@ -10,8 +10,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
+#include <unordered_map>
 
 #include "fs/kernel.h"
 #include "fuse/libfuse.h"
@@ -25,6 +27,12 @@ class KernelNotifier final : public fs::Kernel {
   void Start();
   // Drops what is queued, runs the callbacks that wait, joins.
   void Stop();
+
+  // While a look-up or a reading of a directory waits for its answer, the kernel holds that directory's lock, and a
+  // notice about a name in it would wait too, with all notices after it and every program that asks for a name there.
+  // Such notices wait here instead until the last one has been answered.
+  void Hold(InodeId directory);
+  void Unhold(InodeId directory);
 
   void InvalidateEntry(InodeId parent, const std::string& name) override;
   void InvalidateInode(InodeId inode, bool contents) override;
@@ -51,6 +59,11 @@ class KernelNotifier final : public fs::Kernel {
 
   fuse_session* const session_;
   Queue names_, contents_;
+  struct HeldDirectory {
+    uint32_t requests = 0;
+    std::set<std::string> names;  // to be told
+  };
+  std::unordered_map<uint64_t, HeldDirectory> held_;  // under names_.mutex
 };
 
 }  // namespace leat::fuse

@@ -113,6 +113,7 @@ class MountImplementation final : public Mount {
     LEAT_ASSIGN_OR_RETURN(session_, Session::Mount(options_.mountpoint, mount_options, server_));
     notifier_ = std::make_unique<KernelNotifier>(session_->get());
     notifier_->Start();
+    server_.notifier = notifier_.get();
     file_system_.SetKernel(notifier_.get());
     LEAT_RETURN_IF_ERROR(session_->Start(std::max(1u, options_.session_threads), [this] { OnEnded(); }));
     RaiseReadAhead(options_.mountpoint);

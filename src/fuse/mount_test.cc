@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <future>
 #include <iterator>
@@ -265,6 +266,47 @@ TEST_F(MountTest, AnInterruptedLookUpGetsEintr) {
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), EINTR);
   rig_->store->ReleaseStalled();
+}
+
+TEST_F(MountTest, AListingThatWaitsHoldsUpNoOtherNameOfItsDirectory) {
+  rig_->store->PutObject("d/changes", "old");
+  rig_->store->PutObject("d/other", "other");
+  ASSERT_NO_FATAL_FAILURE(Start());
+  struct stat attributes {};
+  ASSERT_EQ(stat(Path("d/changes").c_str(), &attributes), 0);
+  FileDescriptor file(open(Path("d/changes").c_str(), O_RDONLY | O_DIRECT));
+  ASSERT_TRUE(file.valid());
+  const int fired = rig_->store->FaultsFired();
+  rig_->store->AddFault({.kind = env::RequestKind::kList, .key_prefix = "d/", .stall = true, .count = 1});
+  auto listing = std::async(std::launch::async, [path = Path("d")] {
+    size_t names = 0;
+    if (DIR* directory = opendir(path.c_str())) {
+      while (readdir(directory) != nullptr) ++names;
+      closedir(directory);
+    }
+    return names;
+  });
+  for (int i = 0; i < 2000 && rig_->store->FaultsFired() == fired; ++i) usleep(5000);
+  ASSERT_GT(rig_->store->FaultsFired(), fired);
+  // A name in the directory changes, and its reader waits until the kernel has been told.
+  rig_->store->PutObject("d/changes", "newer");
+  auto reading = std::async(std::launch::async, [&file] {
+    alignas(4096) static char bytes[4096];
+    return pread(file.get(), bytes, sizeof(bytes), 0) < 0 ? errno : 0;
+  });
+  auto looking = std::async(std::launch::async, [path = Path("d/other")] {
+    usleep(300'000);
+    struct stat found {};
+    return stat(path.c_str(), &found);
+  });
+  const bool went_on = reading.wait_for(std::chrono::seconds(20)) == std::future_status::ready &&
+                       looking.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  EXPECT_TRUE(went_on);
+  rig_->store->ReleaseStalled();
+  EXPECT_EQ(reading.get(), ESTALE);
+  EXPECT_EQ(looking.get(), 0);
+  EXPECT_EQ(listing.get(), 4u);  // with . and ..
+  EXPECT_EQ(Slurp(Path("d/changes")), "newer");
 }
 
 TEST_F(MountTest, UnmountingWithAReaderWaitingDoesNotHang) {

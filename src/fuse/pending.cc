@@ -23,8 +23,8 @@ void PendingRequest::OnInterrupt(fuse_req_t request, void* data) {
   pending->all_.Remove(pending);
 }
 
-std::shared_ptr<PendingRequest> PendingRequests::Register(fuse_req_t request) {
-  auto pending = std::make_shared<PendingRequest>(*this, request);
+std::shared_ptr<PendingRequest> PendingRequests::Register(fuse_req_t request, std::function<void()> when_answered) {
+  auto pending = std::make_shared<PendingRequest>(*this, request, std::move(when_answered));
   int closing_error = 0;
   {
     std::lock_guard lock(mutex_);
@@ -41,6 +41,7 @@ std::shared_ptr<PendingRequest> PendingRequests::Register(fuse_req_t request) {
 }
 
 void PendingRequests::Remove(PendingRequest* request) {
+  if (request->when_answered_) request->when_answered_();
   std::shared_ptr<PendingRequest> last;  // let go of without the lock
   std::lock_guard lock(mutex_);
   const auto found = waiting_.find(request);

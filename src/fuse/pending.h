@@ -6,9 +6,11 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "fuse/libfuse.h"
 
@@ -18,7 +20,8 @@ class PendingRequests;
 
 class PendingRequest {
  public:
-  PendingRequest(PendingRequests& all, fuse_req_t request) : all_(all), request_(request) {}
+  PendingRequest(PendingRequests& all, fuse_req_t request, std::function<void()> when_answered)
+      : all_(all), request_(request), when_answered_(std::move(when_answered)) {}
 
   // Runs reply(request), which must send exactly one reply, unless this has been answered otherwise.
   template <class Reply>
@@ -30,6 +33,7 @@ class PendingRequest {
 
   PendingRequests& all_;  // outlives every unanswered request
   fuse_req_t request_;
+  const std::function<void()> when_answered_;
   std::atomic<bool> answered_{false};
   bool interrupted_while_registering_ = false;  // used by the registering thread only
 };
@@ -37,7 +41,8 @@ class PendingRequest {
 class PendingRequests {
  public:
   // From here on libfuse tells interrupts. When the mount is closing, the request is answered with an error at once.
-  std::shared_ptr<PendingRequest> Register(fuse_req_t request);
+  // `when_answered`, if given, runs once, after the reply, whichever it is.
+  std::shared_ptr<PendingRequest> Register(fuse_req_t request, std::function<void()> when_answered = nullptr);
   // Answers all with `error`, and all that come later; returns when no reply is being sent any more.
   void Close(int error);
 

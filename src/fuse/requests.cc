@@ -91,6 +91,7 @@ void Init(void* userdata, fuse_conn_info* connection) {
   connection->want = (connection->want & ~unwanted) | (offered & wanted);
   server.no_open = (offered & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
   server.no_opendir = (offered & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
+  server.parallel_directories = (offered & FUSE_CAP_PARALLEL_DIROPS) != 0;
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kCongestionThreshold;
   connection->max_write = kReadBytesMax;  // libfuse derives max_pages, the bound of a READ too, from it
@@ -109,6 +110,12 @@ void ReplyLookUp(fuse_req_t request, const Result<fs::LookUpAnswer>& answer) {
   fuse_reply_entry(request, &absent);
 }
 
+// A request that waits for names of `directory`.
+std::shared_ptr<PendingRequest> RegisterHolding(Server& server, fuse_req_t request, InodeId directory) {
+  server.notifier->Hold(directory);
+  return server.pending.Register(request, [notifier = server.notifier, directory] { notifier->Unhold(directory); });
+}
+
 void LookUp(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Server& server = Begin(request);
   if (std::strlen(name) > kNameBytesMax) return void(fuse_reply_err(request, ENAMETOOLONG));
@@ -120,7 +127,7 @@ void LookUp(fuse_req_t request, fuse_ino_t parent, const char* name) {
     if (*answer) fs::LookUpAnswered(file_system, directory, wanted, **answer);
     return;
   }
-  const auto pending = server.pending.Register(request);
+  const auto pending = RegisterHolding(server, request, directory);
   fs::LookUp(file_system, directory, wanted,
              [pending, &file_system, directory, wanted](Result<fs::LookUpAnswer> answer) {
                const bool answered = pending->Answer([&](fuse_req_t waiting) { ReplyLookUp(waiting, answer); });
@@ -230,7 +237,7 @@ void ReadDirectoryOf(fuse_req_t request, fuse_ino_t inode, size_t size, off_t of
   const auto listed = fs::DirectoryIsListed(file_system, directory);
   if (!listed) return ReplyError(request, listed.error());
   if (*listed) return ReplyDirectory(request, file_system, directory, size, cookie, with_attributes);
-  const auto pending = server.pending.Register(request);
+  const auto pending = RegisterHolding(server, request, directory);
   fs::ListDirectory(file_system, directory,
                     [pending, &file_system, directory, size, cookie, with_attributes](Status status) {
                       pending->Answer([&](fuse_req_t waiting) {

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "fs/file_system.h"
+#include "fuse/kernel_notifier.h"
 #include "fuse/libfuse.h"
 #include "fuse/pending.h"
 
@@ -14,7 +15,10 @@ namespace leat::fuse {
 struct Server {
   fs::FileSystem* file_system = nullptr;
   PendingRequests pending;
-  std::atomic<bool> no_open{false}, no_opendir{false};  // what the kernel offered at INIT
+  KernelNotifier* notifier = nullptr;
+  // What the kernel offered at INIT.
+  std::atomic<bool> no_open{false}, no_opendir{false}, parallel_directories{false};
+  std::atomic<bool> init_replied{false};
 };
 
 const fuse_lowlevel_ops& Operations();

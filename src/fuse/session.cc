@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/session.h"
 
+#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 #include "base/log.h"
@@ -29,6 +34,24 @@ void InstallWakeSignal() {
   });
 }
 
+// Debian 12's libfuse (3.14) never passes FUSE_PARALLEL_DIROPS on (libfuse's pull request 861): the kernel would then
+// hold a lock of the directory through each look-up, and a listing that waits for S3 would hold up every name beside it.
+// So the reply to INIT, the first reply of a session, gets the flag on its way.
+ssize_t WriteReply(int file, struct iovec* pieces, int count, void* userdata) {
+  Server& server = *static_cast<Server*>(userdata);
+  if (!server.init_replied.exchange(true) && count == 2 &&
+      pieces[1].iov_len >= offsetof(fuse_init_out, flags) + sizeof(uint32_t)) {
+    uint32_t flags = 0;
+    char* const at = static_cast<char*>(pieces[1].iov_base) + offsetof(fuse_init_out, flags);
+    std::memcpy(&flags, at, sizeof flags);
+    if (server.parallel_directories) flags |= FUSE_PARALLEL_DIROPS;
+    std::memcpy(at, &flags, sizeof flags);
+  }
+  return writev(file, pieces, count);
+}
+
+ssize_t ReadRequest(int file, void* buffer, size_t size, void*) { return read(file, buffer, size); }
+
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::Mount(const std::string& mountpoint, const std::string& mount_options,
@@ -46,6 +69,13 @@ Result<std::unique_ptr<Session>> Session::Mount(const std::string& mountpoint, c
     std::string why = TakeLibraryMessages();
     if (why.empty()) why = "no reason given";
     return Fail(ErrorCode::kDenied, "cannot mount at " + mountpoint + ": " + why);
+  }
+  fuse_custom_io io{};
+  io.read = ReadRequest;
+  io.writev = WriteReply;
+  const int device = fuse_session_fd(session->session_);
+  if (const int result = fuse_session_custom_io(session->session_, &io, device); result != 0) {
+    return FailErrno(-result, "libfuse does not take its input and output from us");
   }
   return session;
 }

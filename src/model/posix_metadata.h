@@ -12,6 +12,9 @@
 
 namespace leat {
 
+// The longest target that Linux takes (PATH_MAX without its NUL): a longer body is no symlink.
+inline constexpr uint64_t kSymlinkBytesMax = 4095;
+
 enum class PosixKind { kFile, kDirectory, kSymlink };
 
 struct PosixMetadata {

@@ -14,6 +14,8 @@ free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("
 monitor_port=$(free_port)
 fsid=$(cat /proc/sys/kernel/random/uuid); osd_uuid=$(cat /proc/sys/kernel/random/uuid)
 mkdir -p mon osd rgw run log
+# Debian 13's ceph-osd looks for its object classes below its working directory.
+classes=$(dirname "$(ls /usr/lib/*/rados-classes/libcls_version.so /usr/lib/rados-classes/libcls_version.so 2>/dev/null | head -n 1)")
 cat >ceph.conf <<CONF
 [global]
 fsid = $fsid
@@ -35,6 +37,7 @@ osd crush chooseleaf type = 0
 osd crush update on start = false
 osd class update on start = false
 osd objectstore = memstore
+osd class dir = $classes
 memstore device bytes = 4294967296
 osd data = $directory/osd
 osd max object name len = 2048

@@ -48,7 +48,9 @@ void LookUp(FileSystem& file_system, InodeId parent, const std::string& name,
         if (!scope) return done(Fail(ErrorCode::kCancelled, "the file system is being closed"));
         if (!status) return done(Fail(std::move(status).error()));
         self.knowledge().KnowsAbsence(parent, name);  // before the search: an addition from here on is told
-        done(LookUpInCatalog(self, parent, name));
+        Result<LookUpAnswer> answer = LookUpInCatalog(self, parent, name);
+        if (answer && answer->attributes) self.knowledge().KnowsPresence(parent, name);
+        done(std::move(answer));
       });
 }
 
