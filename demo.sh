@@ -4,14 +4,15 @@
 # sweep of 6 training jobs over the mounted bucket, then 2 of them again in File mode, and compares.
 #
 #   ./demo.sh                              S3 is s3lab, our test endpoint on loopback, with 30 ms to the first byte
-#   LEAT_DEMO_S3=s3://bucket/prefix ./demo.sh   your bucket, with your AWS_* settings; the images are uploaded once
+#   LEAT_DEMO_S3=s3://bucket/prefix ./demo.sh   your bucket, with your AWS_* settings; the images are uploaded once,
+#                                          below bucket/prefix/shapes-N/
 #   LEAT_DEMO_DIR=DIR                      where images and results are kept (default: build/demo)
 #   LEAT_DEMO_IMAGES=N, LEAT_DEMO_EPOCHS=N a smaller or a longer run (12000, 2)
 set -euo pipefail
 cd "$(dirname "$0")"
 case ${1:-} in
   "") ;;
-  -h|--help) sed -n '3,9s/^# \?//p' "$0"; exit 0 ;;
+  -h|--help) sed -n '3,10s/^# \?//p' "$0"; exit 0 ;;
   *) echo "demo.sh: takes no argument '$1'; ./demo.sh --help lists its settings" >&2; exit 2 ;;
 esac
 began=$SECONDS
@@ -51,7 +52,8 @@ echo "Making $images images below $directory/shapes ..."
 /usr/bin/python3 examples/image-classification/generate_dataset.py "$directory/shapes" --count "$images"
 
 if [ -n "${LEAT_DEMO_S3:-}" ]; then
-  repository=${LEAT_DEMO_S3%/}/
+  # A prefix for each size: images of a larger run before must not be trained on, and nothing of yours is deleted.
+  repository=${LEAT_DEMO_S3%/}/shapes-$images/
   echo "Uploading to $repository ..."
   /usr/bin/aws ${AWS_ENDPOINT_URL_S3:+--endpoint-url "$AWS_ENDPOINT_URL_S3"} s3 sync --only-show-errors --exclude .complete "$directory/shapes" "$repository"
 else

@@ -30,7 +30,7 @@ step() {
   read -r p f s <<<"$counted"
   passed=$((passed + p)); failed=$((failed + f)); skipped=$((skipped + s))
   printf '%-24s %-7s %5d passed %3d failed %3d skipped %4d s\n' "$name" "$result" "$p" "$f" "$s" $((SECONDS - start))
-  if [ "$result" = FAILED ] || [ "$f" -gt 0 ]; then failures+=" $name"; grep -aE '\[  FAILED|^FAIL|^ERROR|error:|Error' "$log" | head -n 15; fi
+  if [ "$result" = FAILED ] || [ "$f" -gt 0 ]; then failures+=" $name"; grep -aE '^\[  FAILED|^FAIL|^ERROR|error: |^[A-Za-z]+Error: ' "$log" | head -n 15; fi
 }
 build() {
   echo "building: $1"

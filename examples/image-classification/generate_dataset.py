@@ -6,12 +6,14 @@ rotation over a noisy two-colour background with distracting lines, saved as JPE
     generate_dataset.py OUTPUT [--count 12000] [--size 64] [--seed 1]
 
 Layout as torchvision's ImageFolder wants it: OUTPUT/train/<class>/<number>.jpg and OUTPUT/validation/... (one sixth).
-The same seed gives the same pixels. Run it again and it does nothing when the data set is complete.
+The same seed gives the same pixels. Run it again and it does nothing when the data set is complete; with other options it
+makes the data set anew and removes the images that do not belong to it.
 """
 import argparse
 import math
 import multiprocessing
 import os
+import re
 import sys
 import time
 
@@ -99,6 +101,17 @@ def make_file(arguments):
     make_image(index, size, seed).save(path, 'JPEG', quality=88)
 
 
+def remove_stale(output, wanted):
+    """Removes images of ours that are not among `wanted`: those of a larger data set made here before."""
+    for part in ('train', 'validation'):
+        for name in CLASSES:
+            folder = os.path.join(output, part, name)
+            for file in os.listdir(folder) if os.path.isdir(folder) else []:
+                path = os.path.join(folder, file)
+                if re.fullmatch(r'[0-9]{6,}\.jpg', file) and path not in wanted:
+                    os.remove(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('output')
@@ -113,12 +126,16 @@ def main():
     if os.path.exists(stamp) and open(stamp).read() == wanted:
         print(f'{options.output}: complete already')
         return
+    # First, so that a run that is cut short leaves a data set that nobody takes for a complete one.
+    if os.path.exists(stamp):
+        os.remove(stamp)
     work = []
     for index in range(options.count):
         part = 'validation' if index // len(CLASSES) % 6 == 5 else 'train'
         folder = os.path.join(options.output, part, CLASSES[index % len(CLASSES)])
         os.makedirs(folder, exist_ok=True)
         work.append((index, os.path.join(folder, f'{index:06d}.jpg'), options.size, options.seed))
+    remove_stale(options.output, {path for _, path, _, _ in work})
     began = time.time()
     with multiprocessing.Pool() as pool:
         for done, _ in enumerate(pool.imap_unordered(make_file, work, chunksize=64), 1):

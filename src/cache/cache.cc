@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cache/checked_read.h"
+#include "cache/step.h"
 #include "cache/store.h"
 
 namespace leat::cache {
@@ -22,16 +23,25 @@ namespace {
 
 constexpr const char* kDamageMark = "index-damaged";  // left for the next Open when the index was seen to be damaged
 
+bool MarkDamaged(const Store& store) {
+  return FileDescriptor(::openat(store.directory.get(), kDamageMark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600))
+      .valid();
+}
+
 class CacheImplementation final : public Cache {
  public:
   explicit CacheImplementation(std::unique_ptr<Store> store) : store_(std::move(store)) {}
 
+  void Start() {
+    store_->evictor.Start([store = store_.get()](DatasetId dataset, const std::atomic<bool>& stop) {
+      return store->Evict(dataset, stop);
+    });
+  }
+
   ~CacheImplementation() override {
+    store_->evictor.Stop();
     store_->segments->Close();
     Sync();
-    if (store_->index->Damaged()) {
-      FileDescriptor(::openat(store_->directory.get(), kDamageMark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-    }
   }
 
   bool Read(const ObjectRef& object, uint64_t offset, std::span<std::byte> out) override {
@@ -69,12 +79,13 @@ class CacheImplementation final : public Cache {
     return StartLargeWrite(*store_, object, offset, length);
   }
 
-  uint64_t Release(const ObjectRef& object) override {
+  Released Release(const ObjectRef& object) override {
     return object.size_bytes <= kSmallObjectBytesMax ? store_->ReleaseSmall(KeyOf(object))
                                                      : store_->ReleaseLarge(KeyOf(object));
   }
-  uint64_t ReleaseDataset(DatasetId dataset) override { return store_->ReleaseDataset(dataset); }
+  Released ReleaseDataset(DatasetId dataset) override { return store_->ReleaseDataset(dataset); }
   uint64_t FreeBytes() override { return store_->space.Free(); }
+  bool MakesRoom() override { return store_->evictor.Busy(); }
   DatasetUsage Usage(DatasetId dataset) override { return store_->space.Usage(dataset); }
 
   CacheStatistics Statistics() override {
@@ -87,6 +98,7 @@ class CacheImplementation final : public Cache {
     store_->segments->Sync(errors);
     store_->large->Sync(errors);
     if (const Status synced = store_->index->Sync(); !synced) ++errors;
+    if (store_->index->Damaged() && !MarkDamaged(*store_)) ++errors;
     if (errors == 0) return;
     store_->io_errors += errors;
     LogWarning("cache: a sync of its files failed; after a power loss some of it may have to be fetched again");
@@ -97,24 +109,24 @@ class CacheImplementation final : public Cache {
     const ObjectKey key = KeyOf(object);
     const auto extent = store_->FindExtent(key);
     if (extent == nullptr || extent->record.length != object.size_bytes) return false;
-    const int file = extent->segment->file();
+    const Segment::File file = extent->segment->Open();
     ReadOutcome outcome = ReadOutcome::kFailed;
-    if (file >= 0) {
+    if (file != nullptr) {
       const std::span<const uint32_t> checksums(extent->record.checksums);
       const Trailer trailer = MakeTrailer(key.id, object.size_bytes);
-      outcome = ReadChecked(file, extent->record.page * kPageBytes, object.size_bytes,
+      outcome = ReadChecked(file->get(), extent->record.page * kPageBytes, object.size_bytes,
                             checksums.subspan(std::min<size_t>(offset / kChecksumBytes, checksums.size())), offset, out,
                             &trailer);
     } else if (errno == ENOENT || errno == ELOOP) {
       outcome = ReadOutcome::kMismatch;
     }
     if (outcome == ReadOutcome::kChecked) return true;
-    if (outcome == ReadOutcome::kFailed && (file < 0)) {  // out of descriptors, for example: the bytes may be well
+    if (outcome == ReadOutcome::kFailed && file == nullptr) {  // out of descriptors, for example: the bytes may be well
       ++store_->io_errors;
       return false;
     }
     // Released or replaced meanwhile: an ordinary miss. Otherwise damage.
-    if (store_->ReleaseSmall(key, &extent->record) != 0) Damage(outcome, object);
+    if (store_->ReleaseSmall(key, &extent->record).bytes != 0) Damage(outcome, object);
     return false;
   }
 
@@ -139,7 +151,7 @@ class CacheImplementation final : public Cache {
           ReadChecked(large->file.get(), start, record.length, checksums.subspan((from - start) / kChecksumBytes),
                       from - start, out.subspan(from - offset, to - from), nullptr);
       if (outcome == ReadOutcome::kChecked) continue;
-      if (store_->ReleaseBlock(large, static_cast<uint32_t>(block), record) != 0) Damage(outcome, object);
+      if (store_->ReleaseBlock(large, static_cast<uint32_t>(block), record).bytes != 0) Damage(outcome, object);
       return false;
     }
     return true;
@@ -185,11 +197,31 @@ Result<FileDescriptor> OpenFolder(const Store& store, const char* name) {
   return folder;
 }
 
+Status CannotEmpty(const Store& store, const std::error_code& error) {
+  return Fail(ErrorCode::kIo, "cannot empty the cache directory " + store.options.directory + ": " + error.message() +
+                                  "; remove its contents by hand");
+}
+
+Status EmptyFolder(const Store& store, const char* name) {
+  std::error_code error;
+  std::vector<std::filesystem::path> paths;
+  std::filesystem::directory_iterator at(store.options.directory + "/" + name, error);
+  for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) paths.push_back(at->path());
+  for (const auto& path : paths) {
+    if (!error) std::filesystem::remove_all(path, error);
+  }
+  return error ? CannotEmpty(store, error) : Status();
+}
+
 Status OpenParts(Store& store) {
   LEAT_ASSIGN_OR_RETURN(const FileDescriptor index_directory, OpenFolder(store, "index"));
   LEAT_ASSIGN_OR_RETURN(store.segments_directory, OpenFolder(store, "segments"));
   LEAT_ASSIGN_OR_RETURN(store.objects_directory, OpenFolder(store, "objects"));
-  LEAT_ASSIGN_OR_RETURN(store.index, Index::Open(store.options.directory + "/index"));
+  // What lies beside an index that knows of nothing was left by one that was lost: it would take room for ever.
+  LEAT_ASSIGN_OR_RETURN(store.index, Index::Open(store.options.directory + "/index", [&store]() -> Status {
+                          LEAT_RETURN_IF_ERROR(EmptyFolder(store, "segments"));
+                          return EmptyFolder(store, "objects");
+                        }));
   LEAT_RETURN_IF_ERROR(store.index->ForEach(DatasetPrefix(), "", [&](std::string_view key, std::string_view value) {
     const auto dataset = NumberIn(key, 1);
     const auto counters = DecodeCounters(value);
@@ -201,21 +233,23 @@ Status OpenParts(Store& store) {
   }));
   const uint64_t segment_bytes = std::max<uint64_t>(
       std::min(store.options.segment_bytes, store.options.capacity_bytes / 4) / kPageBytes * kPageBytes, kPageBytes);
-  store.segments = std::make_unique<Segments>(store.segments_directory.get(), *store.index, store.space, segment_bytes);
+  store.segments = std::make_unique<Segments>(store.segments_directory.get(), *store.index, store.space, segment_bytes,
+                                              store.options.open_segments_max);
   LEAT_RETURN_IF_ERROR(store.segments->Open());
-  store.large = std::make_unique<LargeObjects>(store.objects_directory.get(), *store.index);
+  store.large =
+      std::make_unique<LargeObjects>(store.objects_directory.get(), *store.index, store.options.open_large_objects_max);
   return store.large->Tidy();
 }
 
-// Removes everything but the lock.
-Status Empty(Store& store) {
+// Removes everything but the lock. The mark comes first and goes last: whatever ends this in the middle, the next Open
+// begins it anew.
+Status Empty(const Store& store) {
+  if (!MarkDamaged(store)) return FailErrno(errno, "cannot write to the cache directory " + store.options.directory);
   for (const char* name : {"index", "segments", "objects", kDamageMark}) {
     std::error_code error;
     std::filesystem::remove_all(store.options.directory + "/" + name, error);
-    if (error) {
-      return Fail(ErrorCode::kIo, "cannot empty the cache directory " + store.options.directory + ": " +
-                                      error.message() + "; remove its contents by hand");
-    }
+    if (error) return CannotEmpty(store, error);
+    Step("emptied");
   }
   return {};
 }
@@ -244,7 +278,9 @@ Result<std::unique_ptr<Cache>> Cache::Open(CacheOptions options, EvictionChooser
     opened = OpenParts(*store);
   }
   if (!opened) return Fail(opened.error());
-  return std::unique_ptr<Cache>(std::make_unique<CacheImplementation>(std::move(store)));
+  auto cache = std::make_unique<CacheImplementation>(std::move(store));
+  cache->Start();
+  return std::unique_ptr<Cache>(std::move(cache));
 }
 
 }  // namespace leat::cache

@@ -6,10 +6,13 @@
 // identity; what does not check out is dropped and is a miss, never an answer (docs/formats/cache.md).
 // The cache is disposable: any fault of its disk is a miss, logged and counted, never an error for a reader.
 //
-// Threads: any; internally one mutex for allocation and accounting, none held across I/O.
-// Ownership: the directory is locked (flock) while a Cache is open.
+// Threads: any. Mutexes for allocation and accounting are not held across I/O. Commits and releases of one object take
+// turns (a lock of a stripe of objects, held while the index and the object's file change); a read takes one only to
+// open the file of a large object or to drop what is damaged. Evictions run on the cache's own thread: nobody waits for
+// one. Ownership: the directory is locked (flock) while a Cache is open.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -31,6 +34,18 @@ struct CacheOptions {
   std::string directory;              // made (0700) if missing
   uint64_t capacity_bytes = 0;        // hard limit on allocated blocks
   uint64_t segment_bytes = 1u << 30;  // lowered to a quarter of the capacity when that is smaller
+  // Descriptors that are kept; more only while so many files are being read or written.
+  size_t open_segments_max = 1024;
+  size_t open_large_objects_max = 256;
+  // A disk that twice in a row takes so long to keep an object, or a block of a large one, is left alone for a while.
+  std::chrono::milliseconds slow_write{500};
+};
+
+// What a release gave back. `status` tells why the rest is still there: its records could not be read or changed.
+struct Released {
+  uint64_t bytes = 0;
+  Status status;
+  operator uint64_t() const { return bytes; }  // for those who only count
 };
 
 struct DatasetUsage {
@@ -47,7 +62,7 @@ struct CacheStatistics {
 };
 
 // Decides who may be evicted when `wanted` needs room; returns datasets to evict whole, first to last; empty: none may
-// go. Called without a lock held, on the thread that needs room.
+// go. Called without a lock held, on the thread that needs room; they are evicted on the cache's own.
 using EvictionChooser = std::function<std::vector<DatasetId>(DatasetId wanted, uint64_t bytes_needed)>;
 
 class Cache {
@@ -70,7 +85,8 @@ class Cache {
    public:
     // Not committed: the space is given back.
     virtual ~Writer() = default;
-    // Consecutive bytes. A disk error makes the writer dead (Commit fails); the caller goes on without the cache.
+    // Consecutive bytes. A disk error makes the writer dead (Commit fails, kIo); the caller goes on without the cache.
+    // A small object in one piece is written without being copied.
     virtual void Append(std::span<const std::byte> bytes) = 0;
     // Makes what was appended readable. Of a large object every whole block (or the object's last, shorter one) that
     // has arrived so far is committed, so Commit may be called repeatedly while bytes arrive. A small object commits
@@ -78,16 +94,19 @@ class Cache {
     virtual Status Commit() = 0;
   };
   // Reserves room and starts a write of [offset, offset + length). Small objects: offset 0, length = size. Large ones:
-  // offset a multiple of kBlockBytes, end a multiple or the object's end. kNoSpace when the cache is full and nothing
-  // may be evicted: the caller then reads through.
+  // offset a multiple of kBlockBytes, end a multiple or the object's end. Waits for nobody. kNoSpace when the cache is
+  // full and nothing may be evicted; kBusy when it is worth asking again: an eviction is making room, or the disk
+  // failed or was too slow and gets a rest (Space::kBackOff). Either way a reader's bytes are then read through.
   virtual Result<std::unique_ptr<Writer>> StartWrite(const ObjectRef& object, uint64_t offset, uint64_t length) = 0;
 
-  // Drops the object's cached contents. Returns the bytes given back.
-  virtual uint64_t Release(const ObjectRef& object) = 0;
-  virtual uint64_t ReleaseDataset(DatasetId dataset) = 0;
+  // Drops the object's cached contents.
+  virtual Released Release(const ObjectRef& object) = 0;
+  virtual Released ReleaseDataset(DatasetId dataset) = 0;
 
   // Room that could be used without evicting anything.
   virtual uint64_t FreeBytes() = 0;
+  // An eviction is under way: FreeBytes grows.
+  virtual bool MakesRoom() = 0;
   virtual DatasetUsage Usage(DatasetId dataset) = 0;
   virtual CacheStatistics Statistics() = 0;
   // Pushes what is committed to disk (power loss then loses nothing of it). Called at unmount and once a minute.

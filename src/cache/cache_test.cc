@@ -211,11 +211,71 @@ TEST(Cache, EvictsWhatTheChooserNames) {
     first.push_back(MakeObject(1, "a" + std::to_string(i), 110000));
     ASSERT_TRUE(Store(*cache, first.back()));
   }
-  for (int i = 0; i < 60; ++i) ASSERT_TRUE(Store(*cache, MakeObject(2, "b" + std::to_string(i), 110000)));
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(StoreWhenThereIsRoom(*cache, MakeObject(2, "b" + std::to_string(i), 110000)));
+  }
+  while (cache->MakesRoom()) std::this_thread::yield();
   EXPECT_EQ(asked, 1);
   EXPECT_EQ(cache->Usage(DatasetId{1}).bytes, 0u);
   EXPECT_EQ(ReadBack(*cache, other), Found::kRight) << "evicting the first was enough";
   EXPECT_EQ(cache->Statistics().evicted_bytes, 60 * ExtentBytes(110000));
+}
+
+TEST(Cache, KeepsSmallObjectsThatComeInPiecesOfAnySize) {
+  Directory directory;
+  auto cache = OpenCache(directory);
+  for (const size_t piece : {size_t{1000}, size_t{65536}, size_t{262144}, size_t{300000}, size_t{2000000}}) {
+    const auto object = MakeObject(1, "pieces of " + std::to_string(piece), 1500000);
+    ASSERT_TRUE(Store(*cache, object, piece));
+    EXPECT_EQ(ReadBack(*cache, object), Found::kRight) << piece;
+  }
+}
+
+int OpenSegmentFiles() {
+  int open = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    const std::string target = std::filesystem::read_symlink(entry.path(), ignored);
+    if (target.find("/segments/0") != std::string::npos) ++open;
+  }
+  return open;
+}
+
+TEST(Cache, FewSegmentsAreOpenHoweverManyThereAre) {
+  Directory directory;
+  CacheOptions options{directory.path(), 256u << 20, 1u << 20};
+  options.open_segments_max = 4;
+  auto opened = Cache::Open(options, {});
+  ASSERT_TRUE(opened);
+  std::vector<ObjectRef> objects;
+  for (int i = 0; i < 30; ++i) {
+    objects.push_back(MakeObject(1, "o" + std::to_string(i), 600000));
+    ASSERT_TRUE(Store(**opened, objects.back()));
+    EXPECT_LE(OpenSegmentFiles(), 4);
+  }
+  EXPECT_GE(directory.DataFiles().size(), 15u);
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& object : objects) EXPECT_EQ(ReadBack(**opened, object), Found::kRight);
+    EXPECT_EQ(OpenSegmentFiles(), 4);
+  }
+}
+
+TEST(Cache, SyncCoversWhatHasBeenClosedSinceItWasWritten) {
+  Directory directory;
+  CacheOptions options{directory.path(), 256u << 20};
+  options.open_large_objects_max = 1;
+  auto opened = Cache::Open(options, {});
+  ASSERT_TRUE(opened);
+  const auto first = MakeObject(1, "first", kLarge);
+  ASSERT_TRUE(Store(**opened, first));
+  const std::string file = directory.DataFiles().at(0);
+  ASSERT_TRUE(Store(**opened, MakeObject(1, "second", kLarge)));  // the first is closed
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);  // what the sync of it trips over
+  (*opened)->Sync();
+  EXPECT_EQ((*opened)->Statistics().io_errors, 1u);
+  (*opened)->Sync();
+  EXPECT_EQ((*opened)->Statistics().io_errors, 1u);
 }
 
 TEST(Cache, ASecondProcessIsRefused) {
@@ -280,6 +340,7 @@ TEST(Cache, ThreadsReadWriteAndReleaseTogether) {
     });
   }
   for (auto& thread : threads) thread.join();
+  while (cache->MakesRoom()) std::this_thread::yield();
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(right, 0);
   EXPECT_EQ(cache->Statistics().corrupt, 0u);

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/random.h"
@@ -90,6 +91,15 @@ inline Status Store(Cache& cache, const ObjectRef& object, size_t piece_bytes = 
     (*writer)->Append(std::span(bytes).subspan(at, std::min(piece_bytes, bytes.size() - at)));
   }
   return (*writer)->Commit();
+}
+
+// As a restore does it: asks again while the cache makes room.
+inline Status StoreWhenThereIsRoom(Cache& cache, const ObjectRef& object) {
+  for (;;) {
+    Status stored = Store(cache, object);
+    if (stored || stored.error().code != ErrorCode::kBusy) return stored;
+    std::this_thread::yield();
+  }
 }
 
 enum class Found { kRight, kMiss, kWrong };

@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "cache/cache_testing.h"
 #include "cache/records.h"
 #include "cache/step.h"
@@ -63,6 +65,41 @@ TEST_P(Crash, LosesNothingAcknowledgedAndLeaksNothing) {
   }
   cache.reset();
   EXPECT_LE(directory.BlocksOnDisk(), 4 * kPageBytes);
+}
+
+int steps_left = 0;
+
+void StopAtStep(const char* name) {
+  if (std::string_view(name) == "emptied" && --steps_left == 0) ::_exit(9);
+}
+
+TEST(CrashWhileEmptying, IsMadeUpForAtTheNextOpen) {
+  for (int steps = 1; steps <= 4; ++steps) {
+    Directory directory;
+    const auto small = MakeObject(1, "small", 110000), large = MakeObject(1, "large", kLarge);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      {
+        auto cache = Cache::Open({directory.path(), 256u << 20}, {});
+        if (!cache || !Store(**cache, small) || !Store(**cache, large)) ::_exit(1);
+      }
+      std::ofstream(directory.path() + "/index/CURRENT", std::ios::trunc) << "nonsense";
+      steps_left = steps;
+      step_observer = StopAtStep;
+      (void)Cache::Open({directory.path(), 256u << 20}, {}).has_value();
+      ::_exit(3);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    ASSERT_EQ(WEXITSTATUS(status), 9) << "the step was not reached";
+    EXPECT_EQ(std::filesystem::exists(directory.path() + "/index-damaged"), steps < 4);
+    auto cache = OpenCache(directory);
+    EXPECT_EQ(directory.BlocksOnDisk(), 0u) << steps;
+    EXPECT_FALSE(std::filesystem::exists(directory.path() + "/index-damaged"));
+    ASSERT_TRUE(Store(*cache, large));
+    EXPECT_EQ(ReadBack(*cache, large), Found::kRight);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, Crash,

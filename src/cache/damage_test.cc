@@ -133,6 +133,53 @@ TEST(Damage, ADamagedIndexStartsEmptyOrAnswersRight) {
   }
 }
 
+TEST(Damage, ADamagedTableOfTheIndexStartsEmpty) {
+  constexpr size_t kFooterBytes = 53;
+  for (const bool footer : {false, true}) {
+    Directory directory;
+    Fill(directory);
+    EXPECT_EQ(CheckAll(directory), 0);  // opening puts the log into a table
+    int tables = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(directory.path() + "/index")) {
+      if (entry.path().extension() != ".sst") continue;
+      ++tables;
+      std::string contents = *ReadFile(entry.path());
+      const size_t end = contents.size() - kFooterBytes;
+      for (size_t at = footer ? end : 0; at < (footer ? contents.size() : end); at += 8) {
+        contents[at] = static_cast<char>(contents[at] ^ 0x10);
+      }
+      std::ofstream(entry.path(), std::ios::binary | std::ios::trunc) << contents;
+    }
+    ASSERT_GT(tables, 0);
+    EXPECT_EQ(CheckAll(directory), 5) << footer;
+    EXPECT_EQ(CheckAll(directory), 0) << footer;
+  }
+}
+
+TEST(Damage, ADiskThatFailsForAMomentCostsNothing) {
+  Directory directory;
+  Fill(directory);
+  const std::string current = directory.path() + "/index/CURRENT";
+  std::filesystem::rename(current, current + ".aside");
+  std::filesystem::create_directory(current);  // to read it fails, with EISDIR instead of EIO
+  const auto opened = Cache::Open({directory.path(), 256u << 20}, {});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kIo) << opened.error().message;
+  std::filesystem::remove(current);
+  std::filesystem::rename(current + ".aside", current);
+  EXPECT_EQ(CheckAll(directory), 0);
+}
+
+TEST(Damage, NothingIsLeftBesideANewIndex) {
+  Directory directory;
+  Fill(directory);
+  ASSERT_GT(directory.BlocksOnDisk(), kLarge);
+  std::filesystem::remove_all(directory.path() + "/index");
+  auto cache = OpenCache(directory);
+  EXPECT_EQ(directory.BlocksOnDisk(), 0u);
+  EXPECT_EQ(cache->Statistics().used_bytes, 0u);
+}
+
 TEST(Damage, GarbageForAnIndexStartsEmpty) {
   Directory directory;
   Fill(directory);

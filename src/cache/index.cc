@@ -8,6 +8,9 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <mutex>
+#include <shared_mutex>
+
 #include "cache/records.h"
 
 namespace leat::cache {
@@ -60,43 +63,58 @@ rocksdb::Options MakeOptions() {
   return options;
 }
 
+// The records are wrong or gone, as opposed to a disk or a system that refuses for now.
+bool IsDamage(const rocksdb::Status& status) {
+  return status.IsCorruption() || status.IsInvalidArgument() || status.IsNotSupported() || status.IsPathNotFound();
+}
+
 ErrorCode CodeOf(const rocksdb::Status& status) {
   if (status.IsNotFound()) return ErrorCode::kNotFound;
   if (status.IsNoSpace()) return ErrorCode::kNoSpace;
-  if (status.IsCorruption() || status.IsInvalidArgument() || status.IsNotSupported()) return ErrorCode::kCorrupt;
-  return ErrorCode::kIo;
+  return IsDamage(status) ? ErrorCode::kCorrupt : ErrorCode::kIo;
+}
+
+// The first key behind all that start with `prefix`; empty: there is none.
+std::string EndOf(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (!prefix.empty()) ++prefix.back();
+  return prefix;
 }
 
 }  // namespace
 
 struct Index::Database {
-  std::unique_ptr<rocksdb::DB> db;
+  std::shared_mutex mutex;
+  std::unique_ptr<rocksdb::DB> db;                        // null when it could not be opened anew
+  std::chrono::steady_clock::time_point recover_after{};  // meaningful after a failure
+
+  rocksdb::Status Open(const std::string& path) {
+    rocksdb::DB* raw = nullptr;
+    const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), path, &raw);
+    db.reset(raw);
+    return status;
+  }
+  rocksdb::Status Closed() const { return rocksdb::Status::IOError("it could not be opened again after a failure"); }
 };
 
 void IndexBatch::Add(std::string key, std::initializer_list<int64_t> deltas) {
   changes_.push_back({Kind::kAdd, std::move(key), EncodeCounters({deltas.begin(), deltas.size()})});
 }
 
-Index::Index(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+Index::Index(std::unique_ptr<Database> database, std::string path, std::chrono::milliseconds back_off)
+    : path_(std::move(path)), back_off_(back_off), database_(std::move(database)) {}
 
 Index::~Index() {
   if (database_->db != nullptr) database_->db->Close().PermitUncheckedError();
 }
 
-Result<std::unique_ptr<Index>> Index::Open(const std::string& path) {
-  rocksdb::DB* raw = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), path, &raw);
-  if (!status.ok()) {
-    // A lock held elsewhere or a full disk must not cost the cache; a missing or unreadable piece of the index does.
-    const bool disk = status.IsNoSpace() || status.IsBusy() || status.ToString().find("lock") != std::string::npos ||
-                      status.ToString().find("Permission") != std::string::npos ||
-                      status.ToString().find("Too many open files") != std::string::npos ||
-                      status.ToString().find("Read-only") != std::string::npos;
-    return Fail(disk ? ErrorCode::kIo : ErrorCode::kCorrupt, "cannot open the cache's index: " + status.ToString());
-  }
+Result<std::unique_ptr<Index>> Index::Open(const std::string& path, const std::function<Status()>& on_new,
+                                           std::chrono::milliseconds back_off) {
   auto database = std::make_unique<Database>();
-  database->db.reset(raw);
-  std::unique_ptr<Index> index(new Index(std::move(database)));
+  if (const rocksdb::Status status = database->Open(path); !status.ok()) {
+    return Fail(CodeOf(status), "cannot open the cache's index: " + status.ToString());
+  }
+  std::unique_ptr<Index> index(new Index(std::move(database), path, back_off));
   const std::string version = EncodeCounters(std::vector<int64_t>{kFormatVersion});
   Result<std::string> found = index->Get(FormatKey());
   if (found && *found != version) return Fail(ErrorCode::kCorrupt, "the cache's index has another format version");
@@ -106,6 +124,7 @@ Result<std::unique_ptr<Index>> Index::Open(const std::string& path) {
     LEAT_RETURN_IF_ERROR(
         index->ForEach("", "", [&empty](std::string_view, std::string_view) { return empty = false; }));
     if (!empty) return Fail(ErrorCode::kCorrupt, "the cache's index has lost its format version");
+    if (on_new) LEAT_RETURN_IF_ERROR(on_new());
     IndexBatch batch;
     batch.Put(FormatKey(), version);
     LEAT_RETURN_IF_ERROR(index->Write(batch));
@@ -115,10 +134,12 @@ Result<std::unique_ptr<Index>> Index::Open(const std::string& path) {
 
 Result<std::string> Index::Get(const std::string& key) const {
   std::string value;
-  const rocksdb::Status status = database_->db->Get(rocksdb::ReadOptions(), key, &value);
+  std::shared_lock lock(database_->mutex);
+  const rocksdb::Status status =
+      database_->db == nullptr ? database_->Closed() : database_->db->Get(rocksdb::ReadOptions(), key, &value);
   if (status.ok()) return value;
   if (status.IsNotFound()) return Fail(ErrorCode::kNotFound, {});
-  if (status.IsCorruption()) damaged_ = true;
+  if (IsDamage(status)) damaged_ = true;
   return Fail(CodeOf(status), "cannot read the cache's index: " + status.ToString());
 }
 
@@ -140,25 +161,68 @@ Status Index::Write(const IndexBatch& batch) {
     if (!added.ok())
       return Fail(ErrorCode::kInternal, "cannot build a change of the cache's index: " + added.ToString());
   }
-  const rocksdb::Status status = database_->db->Write(rocksdb::WriteOptions(), &changes);
+  if (failed_) LEAT_RETURN_IF_ERROR(Recover());
+  rocksdb::Status status;
+  {
+    std::shared_lock lock(database_->mutex);
+    status = database_->db == nullptr ? database_->Closed() : database_->db->Write(rocksdb::WriteOptions(), &changes);
+  }
   if (status.ok()) return {};
-  if (status.IsCorruption()) damaged_ = true;
+  if (IsDamage(status)) damaged_ = true;
+  {
+    std::lock_guard lock(database_->mutex);
+    database_->recover_after = std::chrono::steady_clock::now() + back_off_;
+    failed_ = true;
+  }
   return Fail(CodeOf(status), "cannot write the cache's index: " + status.ToString());
+}
+
+Status Index::Recover() {
+  std::lock_guard lock(database_->mutex);
+  if (!failed_) return {};  // another thread was first
+  if (std::chrono::steady_clock::now() < database_->recover_after) {
+    return Fail(ErrorCode::kIo, "the cache's index failed a moment ago");
+  }
+  rocksdb::Status status = database_->db == nullptr ? database_->Closed() : database_->db->Resume();
+  if (!status.ok()) {
+    // What RocksDB holds to be fatal (a failed append to its log, for one) it never resumes from.
+    if (database_->db != nullptr) database_->db->Close().PermitUncheckedError();
+    database_->db = nullptr;
+    status = database_->Open(path_);
+  }
+  if (!status.ok()) {
+    if (IsDamage(status)) damaged_ = true;
+    database_->recover_after = std::chrono::steady_clock::now() + back_off_;
+    return Fail(CodeOf(status), "cannot open the cache's index again: " + status.ToString());
+  }
+  failed_ = false;
+  return {};
 }
 
 Status Index::ForEach(const std::string& prefix, const std::string& from,
                       const std::function<bool(std::string_view, std::string_view)>& visit) const {
-  const std::unique_ptr<rocksdb::Iterator> at(database_->db->NewIterator(rocksdb::ReadOptions()));
-  for (at->Seek(from.empty() ? prefix : from); at->Valid() && at->key().starts_with(prefix); at->Next()) {
-    if (!visit({at->key().data(), at->key().size()}, {at->value().data(), at->value().size()})) break;
+  std::shared_lock lock(database_->mutex);
+  rocksdb::Status status = database_->Closed();
+  if (database_->db != nullptr) {
+    // Bounded, or it would walk what was deleted behind the prefix until it finds a live key.
+    const std::string end = EndOf(prefix);
+    const rocksdb::Slice bound(end);
+    rocksdb::ReadOptions options;
+    if (!end.empty()) options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> at(database_->db->NewIterator(options));
+    for (at->Seek(from.empty() ? prefix : from); at->Valid() && at->key().starts_with(prefix); at->Next()) {
+      if (!visit({at->key().data(), at->key().size()}, {at->value().data(), at->value().size()})) break;
+    }
+    status = at->status();
   }
-  if (at->status().ok()) return {};
-  if (at->status().IsCorruption()) damaged_ = true;
-  return Fail(CodeOf(at->status()), "cannot read the cache's index: " + at->status().ToString());
+  if (status.ok()) return {};
+  if (IsDamage(status)) damaged_ = true;
+  return Fail(CodeOf(status), "cannot read the cache's index: " + status.ToString());
 }
 
 Status Index::Sync() {
-  const rocksdb::Status status = database_->db->FlushWAL(true);
+  std::shared_lock lock(database_->mutex);
+  const rocksdb::Status status = database_->db == nullptr ? database_->Closed() : database_->db->FlushWAL(true);
   if (status.ok()) return {};
   return Fail(CodeOf(status), "cannot sync the cache's index: " + status.ToString());
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Index: the cache's records in RocksDB. A batch is applied whole or not at all, and survives the end of the process at
 // once; Sync makes it survive a power loss. Time to open does not depend on how many records there are.
-// Threads: any. Failure: kCorrupt when the records themselves are damaged, kIo otherwise.
+// Threads: any; a lock that all share, held alone only while a failed index is opened anew.
+// Failure: kCorrupt when the records themselves are damaged or gone, kNoSpace and kIo for what may pass: RocksDB
+// refuses every write after one that failed, so the first write after a back-off has it resume, or opens it anew.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -38,8 +41,13 @@ class IndexBatch {
 
 class Index {
  public:
-  // kCorrupt: damaged or of another format; the caller starts empty.
-  static Result<std::unique_ptr<Index>> Open(const std::string& path);
+  // After a write failed, how long no other is tried.
+  static constexpr std::chrono::seconds kBackOff{5};
+
+  // kCorrupt: damaged or of another format; the caller starts empty. kIo: it may be well, and nothing of it is to be
+  // deleted. `on_new` runs before a new index is marked as made: until it has succeeded, every Open runs it.
+  static Result<std::unique_ptr<Index>> Open(const std::string& path, const std::function<Status()>& on_new = {},
+                                             std::chrono::milliseconds back_off = kBackOff);
   ~Index();
 
   Result<std::string> Get(const std::string& key) const;  // kNotFound
@@ -55,8 +63,13 @@ class Index {
 
  private:
   struct Database;
-  explicit Index(std::unique_ptr<Database> database);
-  std::unique_ptr<Database> database_;
+  Index(std::unique_ptr<Database> database, std::string path, std::chrono::milliseconds back_off);
+  Status Recover();
+
+  const std::string path_;
+  const std::chrono::milliseconds back_off_;
+  const std::unique_ptr<Database> database_;
+  std::atomic<bool> failed_{false};
   std::atomic<uint64_t> sequence_{1};
   mutable std::atomic<bool> damaged_{false};
 };

@@ -50,9 +50,10 @@ void LargeObjects::Remember(const std::shared_ptr<LargeObject>& object, bool wri
     by_use_.push_front(object);
     open_.emplace(object->key, by_use_.begin());
   }
-  for (auto at = by_use_.end(); open_.size() > kOpenMax && at != by_use_.begin();) {
+  for (auto at = by_use_.end(); open_.size() > open_max_ && at != by_use_.begin();) {
     --at;
     if ((*at)->writers != 0 || *at == object) continue;
+    if ((*at)->unsynced) closed_unsynced_.insert((*at)->key);
     closed.push_back(*at);
     open_.erase((*at)->key);
     at = by_use_.erase(at);
@@ -131,7 +132,7 @@ void LargeObjects::EndWrite(LargeObject& object) {
   --object.writers;
 }
 
-void LargeObjects::Remove(const ObjectKey& key) {
+bool LargeObjects::Remove(const ObjectKey& key) {
   std::shared_ptr<LargeObject> object;
   {
     std::lock_guard lock(mutex_);
@@ -142,12 +143,16 @@ void LargeObjects::Remove(const ObjectKey& key) {
     }
   }
   const std::string name = LargeFileName(key);
+  bool emptied = false;
   if (object != nullptr) {
     object->detached = true;
     // So that the blocks are free at once even if a reader still holds the descriptor.
-    if (::ftruncate(object->file.get(), 0) != 0) LogWarning("cannot empty cache file " + name);
+    emptied = ::ftruncate(object->file.get(), 0) == 0;
+    if (!emptied) LogWarning("cannot empty cache file " + name);
   }
-  ::unlinkat(directory_, name.c_str(), 0);
+  const bool deleted = ::unlinkat(directory_, name.c_str(), 0) == 0 || errno == ENOENT || errno == ENOTDIR;
+  if (!deleted) LogWarning("cannot delete cache file " + name);
+  return emptied || deleted;
 }
 
 uint32_t LargeObjects::WritersOf(const LargeObject& object) {
@@ -171,43 +176,58 @@ Status LargeObjects::Tidy() {
       return true;
     }));
     const std::string name = LargeFileName(key);
+    const auto try_again = [&] { done.Put(LargeIntentKey(key, index_.NextSequence()), ""); };
     if (blocks.empty()) {
-      ::unlinkat(directory_, name.c_str(), 0);
+      if (::unlinkat(directory_, name.c_str(), 0) != 0 && errno != ENOENT) try_again();
       continue;
     }
     FileDescriptor file(::openat(directory_, name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
     struct stat info {};
-    if (!file.valid() || ::fstat(file.get(), &info) != 0) continue;
+    if (!file.valid() || ::fstat(file.get(), &info) != 0) {
+      if (file.valid() || errno != ENOENT) try_again();
+      continue;
+    }
     // The trailer stands at the start of the last page.
     const uint64_t end = static_cast<uint64_t>(info.st_size) / kPageBytes * kPageBytes;
     uint64_t next = 0;
+    bool tidy = true;
     for (const uint32_t block : blocks) {
-      Punch(file.get(), next, block * kBlockBytes - next);
+      tidy = Punch(file.get(), next, block * kBlockBytes - next) && tidy;
       next = (block + uint64_t{1}) * kBlockBytes;
     }
-    if (next < end) Punch(file.get(), next, end - next);
+    if (next < end) tidy = Punch(file.get(), next, end - next) && tidy;
+    if (!tidy) try_again();
   }
   return done.empty() ? Status() : index_.Write(done);
 }
 
-void LargeObjects::Punch(int file, uint64_t offset, uint64_t bytes) {
-  if (bytes == 0) return;
+bool LargeObjects::Punch(int file, uint64_t offset, uint64_t bytes) {
+  if (bytes == 0) return true;
   if (::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                  static_cast<off_t>(bytes)) != 0) {
-    LogWarning("cannot give back room of a cache file: " + FailErrno(errno, "fallocate").value().message);
+                  static_cast<off_t>(bytes)) == 0) {
+    return true;
   }
+  LogWarning("cannot give back room of a cache file: " + FailErrno(errno, "fallocate").value().message);
+  return false;
 }
 
 void LargeObjects::Sync(uint64_t& errors) {
   std::vector<std::shared_ptr<LargeObject>> unsynced;
+  std::set<ObjectKey> closed;
   {
     std::lock_guard lock(mutex_);
     for (const auto& object : by_use_) {
       if (object->unsynced.exchange(false)) unsynced.push_back(object);
     }
+    closed.swap(closed_unsynced_);
   }
   for (const auto& object : unsynced) {
     if (::fdatasync(object->file.get()) != 0) ++errors;
+  }
+  for (const ObjectKey& key : closed) {
+    const FileDescriptor file(::openat(directory_, LargeFileName(key).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    if (!file.valid() && errno == ENOENT) continue;  // released meanwhile
+    if (!file.valid() || ::fdatasync(file.get()) != 0) ++errors;
   }
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,9 @@ struct LargeObject {
 
 class LargeObjects {
  public:
-  static constexpr size_t kOpenMax = 256;  // descriptors; those with writers are never closed
-
-  LargeObjects(int directory, Index& index) : directory_(directory), index_(index) {}
+  // `open_max` descriptors; those with writers are never closed.
+  LargeObjects(int directory, Index& index, size_t open_max)
+      : directory_(directory), index_(index), open_max_(open_max) {}
 
   // What is open already; no lock is needed. Null when it is not.
   std::shared_ptr<LargeObject> Peek(const ObjectKey& key);
@@ -53,21 +54,25 @@ class LargeObjects {
   Result<std::shared_ptr<LargeObject>> Acquire(const ObjectKey& key, uint64_t size_bytes);
   void EndWrite(LargeObject& object);
   uint32_t WritersOf(const LargeObject& object);
-  // Forgets and deletes the file.
-  void Remove(const ObjectKey& key);
+  // Forgets and deletes the file. False: its blocks are still there.
+  bool Remove(const ObjectKey& key);
   // After a crash: gives back blocks that no record covers, for every object with an intent.
   Status Tidy();
+  // Also what has been closed since it was written.
   void Sync(uint64_t& errors);
-  static void Punch(int file, uint64_t offset, uint64_t bytes);
+  // False: the blocks are still there.
+  static bool Punch(int file, uint64_t offset, uint64_t bytes);
 
  private:
   void Remember(const std::shared_ptr<LargeObject>& object, bool writer);
 
   const int directory_;
   Index& index_;
+  const size_t open_max_;
   std::mutex mutex_;
   std::list<std::shared_ptr<LargeObject>> by_use_;  // most recent first
   std::map<ObjectKey, std::list<std::shared_ptr<LargeObject>>::iterator> open_;
+  std::set<ObjectKey> closed_unsynced_;  // as many as are written between two calls of Sync
 };
 
 // "ab/<32 hex of the id>-<8 hex of the dataset>": two datasets may hold the same object, each its own copy.

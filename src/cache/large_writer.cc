@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -22,7 +23,8 @@ class LargeWriter final : public Cache::Writer {
         intent_(intent) {}
 
   ~LargeWriter() override {
-    bool empty = false;
+    bool empty = false, removed = false;
+    uint64_t stuck = 0;
     {
       std::lock_guard lock(store_.CommitLock(object_->key));
       for (const auto& [block, record] : pending_) {
@@ -30,7 +32,8 @@ class LargeWriter final : public Cache::Writer {
         const bool last_writer = --object_->writing[block] == 0;
         if (last_writer) object_->writing.erase(block);
         if (last_writer && !object_->present[block] && !object_->detached) {
-          LargeObjects::Punch(object_->file.get(), block * kBlockBytes, RoundUp(record.length, kPageBytes));
+          const uint64_t bytes = RoundUp(record.length, kPageBytes);
+          if (!LargeObjects::Punch(object_->file.get(), block * kBlockBytes, bytes)) stuck += bytes;
         }
       }
       store_.large->EndWrite(*object_);
@@ -38,9 +41,12 @@ class LargeWriter final : public Cache::Writer {
         std::lock_guard object_lock(object_->mutex);
         empty = object_->present_blocks == 0;
       }
-      if (empty && store_.large->WritersOf(*object_) == 0) store_.large->Remove(object_->key);
+      if (empty && store_.large->WritersOf(*object_) == 0) removed = store_.large->Remove(object_->key);
     }
+    if (removed) stuck = 0;
+    store_.space.AddStuck(stuck);
     store_.space.Unreserve(reserved_);
+    if (stuck != 0) return;  // the intent stays, the next Open tries again
     IndexBatch batch;
     batch.Delete(LargeIntentKey(object_->key, intent_));
     if (const Status written = store_.index->Write(batch); !written) LogWarning(written.error().message);
@@ -73,6 +79,17 @@ class LargeWriter final : public Cache::Writer {
   Status Commit() override {
     if (dead_) return Fail(ErrorCode::kIo, "an object could not be written to the cache");
     if (pending_.empty()) return {};
+    const auto start = std::chrono::steady_clock::now();
+    Status committed = CommitPending();
+    const auto took = took_ + (std::chrono::steady_clock::now() - start);
+    store_.WriteTook(took / written_blocks_);
+    took_ = {};
+    written_blocks_ = 0;
+    return committed;
+  }
+
+ private:
+  Status CommitPending() {
     std::lock_guard lock(store_.CommitLock(object_->key));
     if (object_->detached) {
       dead_ = true;
@@ -81,7 +98,6 @@ class LargeWriter final : public Cache::Writer {
     return Record();
   }
 
- private:
   void WriteBlock(uint32_t block, std::span<const std::byte> bytes) {
     BlockRecord record{static_cast<uint32_t>(bytes.size()), {}};
     for (size_t at = 0; at < bytes.size(); at += kChecksumBytes) {
@@ -92,7 +108,10 @@ class LargeWriter final : public Cache::Writer {
       ++object_->writing[block];
     }
     pending_.emplace_back(block, std::move(record));
+    const auto start = std::chrono::steady_clock::now();
     const Status written = WriteAll(object_->file.get(), bytes, block * kBlockBytes);
+    took_ += std::chrono::steady_clock::now() - start;
+    ++written_blocks_;
     if (!written) {
       dead_ = true;
       store_.DiskFailed(written.error());
@@ -146,6 +165,8 @@ class LargeWriter final : public Cache::Writer {
   uint64_t reserved_;
   const uint64_t intent_;
   std::vector<std::byte> buffer_;
+  std::chrono::steady_clock::duration took_{};             // of the writes since the last commit
+  int written_blocks_ = 0;                                 // by them
   std::vector<std::pair<uint32_t, BlockRecord>> pending_;  // in the file, not committed
   bool dead_ = false;
 };
@@ -154,7 +175,8 @@ class LargeWriter final : public Cache::Writer {
 
 Result<std::unique_ptr<Cache::Writer>> StartLargeWrite(Store& store, const ObjectRef& object, uint64_t offset,
                                                        uint64_t length) {
-  if (object.size_bytes > kLargeObjectBytesMax) return Fail(ErrorCode::kNoSpace, "the object is too large to be cached");
+  if (object.size_bytes > kLargeObjectBytesMax)
+    return Fail(ErrorCode::kNoSpace, "the object is too large to be cached");
   const ObjectKey key = KeyOf(object);
   const uint64_t bytes = RoundUp(length, kPageBytes) + kPageBytes;
   LEAT_RETURN_IF_ERROR(store.Reserve(object.dataset, bytes));
@@ -179,8 +201,7 @@ Result<std::unique_ptr<Cache::Writer>> StartLargeWrite(Store& store, const Objec
   }
   if (!acquired) {
     store.space.Unreserve(bytes);
-    store.DiskFailed(acquired.error());
-    return Fail(acquired.error());
+    return Fail(store.RefusedByDisk(acquired.error()));
   }
   Step("large.reserved");
   return std::unique_ptr<Cache::Writer>(

@@ -16,40 +16,9 @@
 #include "cache/step.h"
 
 namespace leat::cache {
-namespace {
 
-// Gives back every block past `end`. ext4 frees blocks past the end of a file only when the size does not grow: hence
-// twice.
-bool Trim(int file, uint64_t end) {
-  return ::ftruncate(file, static_cast<off_t>(end)) == 0 && ::ftruncate(file, static_cast<off_t>(end)) == 0;
-}
-
-}  // namespace
-
-std::string SegmentFileName(uint32_t number) {
-  std::string digits = std::to_string(number);
-  return std::string(digits.size() < 8 ? 8 - digits.size() : 0, '0') + digits;
-}
-
-Segment::Segment(uint32_t number, int directory, FileDescriptor file)
-    : number_(number), directory_(directory), file_(file.Release()) {}
-
-Segment::~Segment() {
-  if (const int file = file_.load(); file >= 0) ::close(file);
-}
-
-int Segment::file() {
-  int file = file_.load(std::memory_order_acquire);
-  if (file >= 0) return file;
-  const int opened = ::openat(directory_, SegmentFileName(number_).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  if (opened < 0) return -1;
-  if (file_.compare_exchange_strong(file, opened)) return opened;
-  ::close(opened);  // another reader was first
-  return file;
-}
-
-Segments::Segments(int directory, Index& index, Space& space, uint64_t segment_bytes)
-    : directory_(directory), index_(index), space_(space), segment_bytes_(segment_bytes) {}
+Segments::Segments(int directory, Index& index, Space& space, uint64_t segment_bytes, size_t open_max)
+    : directory_(directory), index_(index), space_(space), segment_bytes_(segment_bytes), files_(directory, open_max) {}
 
 Status Segments::Open() {
   std::set<uint32_t> untidy;
@@ -57,7 +26,7 @@ Status Segments::Open() {
     const auto number = NumberIn(key, 1);
     const auto counters = DecodeCounters(value);
     if (!number || counters.empty()) return true;
-    auto segment = std::make_shared<Segment>(*number, directory_, FileDescriptor());
+    auto segment = std::make_shared<Segment>(*number, files_);
     segment->live_ = static_cast<uint64_t>(std::max<int64_t>(counters[0], 0));
     segments_.emplace(*number, segment);
     next_number_ = std::max(next_number_, *number + 1);
@@ -87,36 +56,41 @@ Status Segments::Open() {
   }
   ::closedir(directory);
   for (const auto& name : unknown) ::unlinkat(directory_, name.c_str(), 0);
-  for (const uint32_t number : untidy) LEAT_RETURN_IF_ERROR(Tidy(number));
+  for (const uint32_t number : untidy) {
+    const std::shared_ptr<Segment> segment = Find(number);
+    if (segment == nullptr) continue;
+    LEAT_RETURN_IF_ERROR(Tidy(segment));
+    if (segment->stuck_ == 0 || !segments_.contains(number)) continue;
+    segment->stuck_intent_ = index_.NextSequence();  // the next Open tries again
+    done.Put(SegmentIntentKey(number, *segment->stuck_intent_), "");
+  }
   return done.empty() ? Status() : index_.Write(done);
 }
 
 // Makes a hole of everything that no record covers.
-Status Segments::Tidy(uint32_t number) {
-  const auto found = segments_.find(number);
-  if (found == segments_.end()) return {};
-  const std::shared_ptr<Segment> segment = found->second;
+Status Segments::Tidy(const std::shared_ptr<Segment>& segment) {
   uint64_t covered = 0;
   std::vector<std::pair<uint64_t, uint64_t>> gaps;
-  LEAT_RETURN_IF_ERROR(index_.ForEach(PlacePrefix(number), "", [&](std::string_view key, std::string_view value) {
-    const auto page = NumberIn(key, 5);
-    const auto place = DecodePlace(value);
-    if (!page || !place) return true;
-    const uint64_t offset = *page * kPageBytes;
-    if (offset > covered) gaps.emplace_back(covered, offset - covered);
-    covered = std::max(covered, offset + place->pages * kPageBytes);
-    return true;
-  }));
+  LEAT_RETURN_IF_ERROR(
+      index_.ForEach(PlacePrefix(segment->number_), "", [&](std::string_view key, std::string_view value) {
+        const auto page = NumberIn(key, 5);
+        const auto place = DecodePlace(value);
+        if (!page || !place) return true;
+        const uint64_t offset = *page * kPageBytes;
+        if (offset > covered) gaps.emplace_back(covered, offset - covered);
+        covered = std::max(covered, offset + place->pages * kPageBytes);
+        return true;
+      }));
   if (covered == 0) {
     segment->live_ = 0;
     SettleSealed(segment);
     return {};
   }
-  if (segment->file() < 0) return {};  // its objects turn out to be misses, one by one
-  for (const auto& [offset, bytes] : gaps) Punch(*segment, offset, bytes);
-  if (!Trim(segment->file(), covered)) {
-    LogWarning("cannot give back the tail of cache segment " + SegmentFileName(number));
+  for (const auto& [offset, bytes] : gaps) {
+    if (!Punch(*segment, offset, bytes)) Strand(*segment, bytes);
   }
+  // How long the tail was is not known any more: at least a page stands for it, so that the intent is kept.
+  if (!Trim(*segment, covered) && segment->stuck_ == 0) Strand(*segment, kPageBytes);
   return {};
 }
 
@@ -135,7 +109,8 @@ Result<std::shared_ptr<Segment>> Segments::Create() {
   FileDescriptor file(
       ::openat(directory_, SegmentFileName(number).c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) return FailErrno(errno, "cannot create cache segment " + SegmentFileName(number));
-  auto segment = std::make_shared<Segment>(number, directory_, std::move(file));
+  auto segment = std::make_shared<Segment>(number, files_);
+  files_.Keep(*segment, std::make_shared<const FileDescriptor>(std::move(file)));
   segment->sealed_ = false;
   segment->intent_ = intent;
   return segment;
@@ -196,9 +171,11 @@ void Segments::Preallocate(const std::shared_ptr<Segment>& segment) {
   }
   if (bytes == 0) return;
   const bool worthwhile = bytes >= kPreallocateBytesMin;
-  const int result = worthwhile ? ::fallocate(segment->file(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(start),
-                                              static_cast<off_t>(bytes))
-                                : 0;
+  const Segment::File file = segment->Open();
+  const int result =
+      file == nullptr ? -1
+      : worthwhile ? ::fallocate(file->get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(start), static_cast<off_t>(bytes))
+                   : 0;
   if (result != 0 && errno == EOPNOTSUPP) can_preallocate_ = false;
   bool sealed = false;
   uint64_t end = 0, given_back = 0;
@@ -213,7 +190,7 @@ void Segments::Preallocate(const std::shared_ptr<Segment>& segment) {
   }
   if (given_back != 0) space_.ReleaseTail(given_back);
   // Sealed meanwhile: the tail that sealing gave back has been taken again just now.
-  if (sealed && !Trim(segment->file(), end)) LogWarning("cannot trim a cache segment");
+  if (sealed) (void)Trim(*segment, end);
 }
 
 void Segments::SealCurrent() {
@@ -236,31 +213,43 @@ void Segments::FinishSealing(const std::shared_ptr<Segment>& segment) {
     tail = segment->preallocated_end_ - end;
     segment->preallocated_end_ = end;
   }
-  if (!Trim(segment->file(), end)) {
-    LogWarning("cannot give back the tail of cache segment " + SegmentFileName(segment->number_));
-  }
+  if (!Trim(*segment, end) && tail != 0) Strand(*segment, tail);
   if (tail != 0) space_.ReleaseTail(tail);
   SettleSealed(segment);
 }
 
 // Once no write is in progress in a sealed segment its intent ends; once nothing is live either, it is deleted.
 void Segments::SettleSealed(const std::shared_ptr<Segment>& segment) {
-  std::optional<uint64_t> intent;
+  std::optional<uint64_t> intent, stuck_intent;
+  uint64_t stuck = 0;
   bool empty = false;
   {
     std::lock_guard lock(mutex_);
     if (!segment->sealed_ || segment->reserved_ != 0) return;
     empty = segment->live_ == 0 && segments_.erase(segment->number_) > 0;
     intent = std::exchange(segment->intent_, std::nullopt);
-  }
-  if (empty) {
-    // Truncated first, so that the blocks are free at once even if a reader still holds the descriptor.
-    if (const int file = segment->file(); file >= 0 && !Trim(file, 0)) LogWarning("cannot trim a cache segment");
-    ::unlinkat(directory_, SegmentFileName(segment->number_).c_str(), 0);
+    if (empty) {
+      stuck = segment->stuck_;
+      stuck_intent = segment->stuck_intent_;
+    } else if (segment->stuck_ != 0 && !segment->stuck_intent_) {
+      segment->stuck_intent_ = std::exchange(intent, std::nullopt);
+    }
   }
   IndexBatch batch;
+  if (empty) {
+    // Emptied first, so that the blocks are free at once even if a reader still holds the file open.
+    const Segment::File file = segment->Open();
+    const bool emptied = file != nullptr && ::ftruncate(file->get(), 0) == 0 && ::ftruncate(file->get(), 0) == 0;
+    const bool deleted = ::unlinkat(directory_, SegmentFileName(segment->number_).c_str(), 0) == 0 || errno == ENOENT;
+    if (emptied || deleted) {
+      batch.Delete(SegmentKey(segment->number_));
+      if (stuck_intent) batch.Delete(SegmentIntentKey(segment->number_, *stuck_intent));
+      space_.ReleaseStuck(stuck);
+    } else {  // the next Open finds it without a live byte and tries again
+      LogWarning("cannot delete cache segment " + SegmentFileName(segment->number_));
+    }
+  }
   if (intent) batch.Delete(SegmentIntentKey(segment->number_, *intent));
-  if (empty) batch.Delete(SegmentKey(segment->number_));
   if (batch.empty()) return;
   if (const Status written = index_.Write(batch); !written) LogWarning(written.error().message);
 }
@@ -279,11 +268,14 @@ void Segments::Commit(Segment& segment, uint64_t bytes) {
 }
 
 void Segments::Abandon(const Place& place, uint64_t bytes) {
-  // A hole can be punched only below the file's end, and preallocated blocks may lie beyond it.
-  const std::byte last{};
-  if (::pwrite(place.segment->file(), &last, 1, static_cast<off_t>(place.offset + bytes - 1)) == 1) {
-    Punch(*place.segment, place.offset, bytes);
+  // A hole can be punched only below the file's end, and preallocated blocks may lie beyond it. Where this write fails
+  // (a full disk) nothing was preallocated, and what was written lies below the end.
+  if (const Segment::File file = place.segment->Open(); file != nullptr) {
+    const std::byte last{};
+    [[maybe_unused]] const ssize_t written =
+        ::pwrite(file->get(), &last, 1, static_cast<off_t>(place.offset + bytes - 1));
   }
+  if (!Punch(*place.segment, place.offset, bytes)) Strand(*place.segment, bytes);
   {
     std::lock_guard lock(mutex_);
     place.segment->reserved_ -= bytes;
@@ -294,7 +286,7 @@ void Segments::Abandon(const Place& place, uint64_t bytes) {
 void Segments::Discard(uint32_t number, uint64_t offset, uint64_t bytes) {
   const std::shared_ptr<Segment> segment = Find(number);
   if (segment == nullptr) return;
-  Punch(*segment, offset, bytes);
+  if (!Punch(*segment, offset, bytes)) Strand(*segment, bytes);
   {
     std::lock_guard lock(mutex_);
     segment->live_ -= std::min(bytes, segment->live_);
@@ -303,6 +295,14 @@ void Segments::Discard(uint32_t number, uint64_t offset, uint64_t bytes) {
 }
 
 void Segments::EndIntent(uint32_t number, uint64_t sequence) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = segments_.find(number);
+    if (found != segments_.end() && found->second->stuck_ != 0 && !found->second->stuck_intent_) {
+      found->second->stuck_intent_ = sequence;  // one is enough: it makes the next Open tidy the whole segment
+      return;
+    }
+  }
   IndexBatch batch;
   batch.Delete(SegmentIntentKey(number, sequence));
   if (const Status written = index_.Write(batch); !written) LogWarning(written.error().message);
@@ -314,16 +314,41 @@ std::shared_ptr<Segment> Segments::Find(uint32_t number) {
   return found == segments_.end() ? nullptr : found->second;
 }
 
-void Segments::Punch(Segment& segment, uint64_t offset, uint64_t bytes) {
-  const int file = segment.file();
-  if (file < 0 || !can_punch_) return;
-  if (::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+bool Segments::Punch(Segment& segment, uint64_t offset, uint64_t bytes) {
+  if (!can_punch_) return false;
+  const Segment::File file = segment.Open();
+  if (file == nullptr) return errno == ENOENT;  // what has no file has no blocks
+  if (::fallocate(file->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                   static_cast<off_t>(bytes)) == 0) {
-    return;
+    return true;
   }
-  if (errno == EOPNOTSUPP && can_punch_.exchange(false)) {
-    LogWarning("the cache's file system cannot punch holes: room is given back only when a whole segment is free");
+  if (errno == EOPNOTSUPP) {
+    if (can_punch_.exchange(false)) {
+      LogWarning("the cache's file system cannot punch holes: room is given back only when a whole segment is free");
+    }
+    return false;
   }
+  LogWarning("cannot give back room of cache segment " + SegmentFileName(segment.number_) + ": " +
+             FailErrno(errno, "fallocate").value().message);
+  return false;
+}
+
+bool Segments::Trim(Segment& segment, uint64_t end) {
+  const Segment::File file = segment.Open();
+  if (file == nullptr && errno == ENOENT) return true;
+  // ext4 frees blocks past the end of a file only when the size does not grow: hence twice.
+  const auto length = static_cast<off_t>(end);
+  if (file != nullptr && ::ftruncate(file->get(), length) == 0 && ::ftruncate(file->get(), length) == 0) return true;
+  LogWarning("cannot give back the tail of cache segment " + SegmentFileName(segment.number_));
+  return false;
+}
+
+// Bytes that belong to nobody and still take room on the disk.
+void Segments::Strand(Segment& segment, uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (!segments_.contains(segment.number_)) return;  // deleted meanwhile, and they with it
+  segment.stuck_ += bytes;
+  space_.AddStuck(bytes);
 }
 
 void Segments::Sync(uint64_t& errors) {
@@ -335,7 +360,8 @@ void Segments::Sync(uint64_t& errors) {
     }
   }
   for (const auto& segment : unsynced) {
-    if (::fdatasync(segment->file()) != 0) ++errors;  // never believed later: every read is checked
+    const Segment::File file = segment->Open();
+    if (file == nullptr || ::fdatasync(file->get()) != 0) ++errors;  // never believed later: every read is checked
   }
 }
 

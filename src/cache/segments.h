@@ -2,8 +2,9 @@
 // Segments: the files in which small objects are packed. Extents are handed out one after another and never twice; a
 // released extent becomes a hole; a full segment is sealed, and deleted once nothing in it is live.
 // Threads: any; one mutex for the allocation state, never held across I/O.
-// Ownership: a reader holds its Segment (shared_ptr), whose descriptor stays open until the last holder lets go.
+// Ownership: a reader holds its Segment (shared_ptr) and, while it reads, the segment's open file.
 // Crash: a segment that may hold blocks without a record has an intent in the index and is tidied at the next Open.
+// Room that could not be given back (no hole could be punched) stays counted in Space until the segment is deleted.
 #pragma once
 
 #include <atomic>
@@ -11,38 +12,15 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "base/result.h"
 #include "cache/index.h"
+#include "cache/segment.h"
 #include "cache/space.h"
 
 namespace leat::cache {
-
-class Segment {
- public:
-  Segment(uint32_t number, int directory, FileDescriptor file);
-  ~Segment();
-  uint32_t number() const { return number_; }
-  // Opened at first use; -1 with errno when that fails.
-  int file();
-
- private:
-  friend class Segments;
-  const uint32_t number_;
-  const int directory_;
-  std::atomic<int> file_;
-  std::atomic<bool> unsynced_{false};
-  // Guarded by Segments::mutex_.
-  uint64_t next_ = 0;              // where the next extent begins
-  uint64_t preallocated_end_ = 0;  // the tail is [next_, preallocated_end_)
-  uint64_t live_ = 0, reserved_ = 0;
-  bool sealed_ = true;
-  std::optional<uint64_t> intent_;  // sequence of the intent that covers writes in progress
-};
 
 struct Place {
   std::shared_ptr<Segment> segment;
@@ -54,8 +32,8 @@ class Segments {
   static constexpr uint64_t kPreallocateBytes = 64u << 20;
   static constexpr uint64_t kPreallocateBytesMin = 1u << 20;  // less is not worth a system call
 
-  // `directory` (segments/) must outlive this and every Segment.
-  Segments(int directory, Index& index, Space& space, uint64_t segment_bytes);
+  // `directory` (segments/) must outlive this, and this every Segment.
+  Segments(int directory, Index& index, Space& space, uint64_t segment_bytes, size_t open_max);
   Status Open();  // reads one record a segment; tidies those with intents
   void Close();   // no write may be in progress
 
@@ -72,25 +50,26 @@ class Segments {
   void Sync(uint64_t& errors);
 
  private:
-  Status Tidy(uint32_t number);
+  Status Tidy(const std::shared_ptr<Segment>& segment);
   Result<std::shared_ptr<Segment>> Create();
   void Preallocate(const std::shared_ptr<Segment>& segment);
   void FinishSealing(const std::shared_ptr<Segment>& segment);
   void SettleSealed(const std::shared_ptr<Segment>& segment);
-  void Punch(Segment& segment, uint64_t offset, uint64_t bytes);
+  // False: the blocks are still there.
+  bool Punch(Segment& segment, uint64_t offset, uint64_t bytes);
+  bool Trim(Segment& segment, uint64_t end);  // gives back every block past `end`; false: they are still there
+  void Strand(Segment& segment, uint64_t bytes);
 
   const int directory_;
   Index& index_;
   Space& space_;
   const uint64_t segment_bytes_;
+  SegmentFiles files_;  // outlives the segments below
   std::atomic<bool> can_preallocate_{true}, can_punch_{true};
   std::mutex mutex_;
   std::map<uint32_t, std::shared_ptr<Segment>> segments_;
   std::shared_ptr<Segment> current_;
   uint32_t next_number_ = 1;
 };
-
-// "00000012"
-std::string SegmentFileName(uint32_t number);
 
 }  // namespace leat::cache

@@ -2,6 +2,9 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
 
 #include "base/crc32c.h"
 #include "cache/step.h"
@@ -10,8 +13,31 @@
 namespace leat::cache {
 namespace {
 
-constexpr size_t kBufferBytes =
-    256u << 10;  // small pieces are gathered into writes of at least this, or the whole object
+constexpr size_t kBufferBytes = 256u << 10;  // small pieces are gathered into writes of at least this
+
+// pwritev until all is written.
+Status WritePieces(int file, std::array<std::span<const std::byte>, 3> pieces, uint64_t position) {
+  for (;;) {
+    std::array<iovec, 3> vectors{};
+    int count = 0;
+    for (const auto& piece : pieces) {
+      if (piece.empty()) continue;
+      vectors[static_cast<size_t>(count++)] = {const_cast<std::byte*>(piece.data()), piece.size()};
+    }
+    if (count == 0) return {};
+    const ssize_t written = ::pwritev(file, vectors.data(), count, static_cast<off_t>(position));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return FailErrno(errno, "cannot write to the cache");
+    if (written == 0) return Fail(ErrorCode::kIo, "cannot write to the cache");
+    position += static_cast<uint64_t>(written);
+    auto left = static_cast<size_t>(written);
+    for (auto& piece : pieces) {
+      const size_t taken = std::min(left, piece.size());
+      piece = piece.subspan(taken);
+      left -= taken;
+    }
+  }
+}
 
 class SmallWriter final : public Cache::Writer {
  public:
@@ -30,22 +56,26 @@ class SmallWriter final : public Cache::Writer {
       dead_ = true;
       return;
     }
+    if (bytes.empty()) return;
     Check(bytes);
     arrived_ += bytes.size();
+    // What completes the object goes out together with the trailer; an object in one piece is never copied.
+    if (arrived_ == length_ || buffer_.size() + bytes.size() >= kBufferBytes) return Flush(bytes);
+    if (buffer_.empty()) buffer_.reserve(std::min<uint64_t>(length_, kBufferBytes));
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-    if (buffer_.size() >= kBufferBytes && arrived_ < length_) Flush();
   }
 
   Status Commit() override {
     if (dead_) return Fail(ErrorCode::kIo, "an object could not be written to the cache");
     if (committed_) return Fail(ErrorCode::kInvalidArgument, "an object is committed to the cache once");
     if (arrived_ != length_) return Fail(ErrorCode::kInvalidArgument, "an object is committed to the cache whole");
-    const Trailer trailer = MakeTrailer(key_.id, length_);
-    buffer_.insert(buffer_.end(), trailer.begin(), trailer.end());
-    Flush();
+    if (length_ == 0) Flush({});
     if (dead_) return Fail(ErrorCode::kIo, "an object could not be written to the cache");
+    const auto start = std::chrono::steady_clock::now();
     Step("small.written");
-    return Record();
+    Status recorded = Record();
+    store_.WriteTook(took_ + (std::chrono::steady_clock::now() - start));
+    return recorded;
   }
 
  private:
@@ -60,10 +90,19 @@ class SmallWriter final : public Cache::Writer {
     }
   }
 
-  void Flush() {
-    const Status written = WriteAll(place_.segment->file(), buffer_, place_.offset + flushed_);
-    flushed_ += buffer_.size();
+  void Flush(std::span<const std::byte> bytes) {
+    const auto start = std::chrono::steady_clock::now();
+    const Trailer trailer = MakeTrailer(key_.id, length_);
+    const bool last = arrived_ == length_;
+    const Segment::File file = place_.segment->Open();
+    const Status written =
+        file == nullptr
+            ? Status(FailErrno(errno, "cannot open a cache segment"))
+            : WritePieces(file->get(), {buffer_, bytes, std::span(trailer).first(last ? trailer.size() : 0)},
+                          place_.offset + flushed_);
+    flushed_ += buffer_.size() + bytes.size();
     buffer_.clear();
+    took_ += std::chrono::steady_clock::now() - start;
     if (written) return;
     dead_ = true;
     store_.DiskFailed(written.error());
@@ -121,6 +160,7 @@ class SmallWriter final : public Cache::Writer {
   std::vector<std::byte> buffer_;
   std::vector<uint32_t> checksums_;
   uint64_t arrived_ = 0, flushed_ = 0;
+  std::chrono::steady_clock::duration took_{};  // of the writes
   bool dead_ = false, committed_ = false;
 };
 
@@ -132,8 +172,7 @@ Result<std::unique_ptr<Cache::Writer>> StartSmallWrite(Store& store, const Objec
   auto place = store.segments->Allocate(bytes);
   if (!place) {
     store.space.Unreserve(bytes);
-    store.DiskFailed(place.error());
-    return Fail(place.error());
+    return Fail(store.RefusedByDisk(place.error()));
   }
   Step("small.reserved");
   return std::unique_ptr<Cache::Writer>(std::make_unique<SmallWriter>(store, object, std::move(*place)));

@@ -15,7 +15,7 @@ void Space::Load(DatasetId dataset, DatasetUsage usage) {
 
 bool Space::Reserve(uint64_t bytes) {
   std::lock_guard lock(mutex_);
-  const uint64_t taken = live_ + reserved_ + tail_;
+  const uint64_t taken = UsedLocked() + tail_;
   if (taken > capacity_ || bytes > capacity_ - taken) return false;
   reserved_ += bytes;
   return true;
@@ -28,7 +28,7 @@ void Space::Unreserve(uint64_t bytes) {
 
 uint64_t Space::ReserveTail(uint64_t bytes) {
   std::lock_guard lock(mutex_);
-  const uint64_t taken = live_ + reserved_ + tail_;
+  const uint64_t taken = UsedLocked() + tail_;
   if (taken >= capacity_) return 0;
   const uint64_t granted = std::min(bytes, (capacity_ - taken) / 8) / kPageBytes * kPageBytes;
   tail_ += granted;
@@ -38,6 +38,16 @@ uint64_t Space::ReserveTail(uint64_t bytes) {
 void Space::ReleaseTail(uint64_t bytes) {
   std::lock_guard lock(mutex_);
   tail_ -= bytes;
+}
+
+void Space::AddStuck(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  stuck_ += bytes;
+}
+
+void Space::ReleaseStuck(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  stuck_ -= bytes;
 }
 
 void Space::Settle(DatasetId dataset, uint64_t reserved, int64_t bytes_delta, int64_t objects_delta) {
@@ -62,12 +72,12 @@ DatasetUsage Space::Usage(DatasetId dataset) const {
 
 uint64_t Space::Used() const {
   std::lock_guard lock(mutex_);
-  return live_ + reserved_;
+  return UsedLocked();
 }
 
 uint64_t Space::Free() const {
   std::lock_guard lock(mutex_);
-  return live_ + reserved_ >= capacity_ ? 0 : capacity_ - live_ - reserved_;
+  return UsedLocked() >= capacity_ ? 0 : capacity_ - UsedLocked();
 }
 
 bool Space::HasTail() const {
@@ -77,7 +87,7 @@ bool Space::HasTail() const {
 
 uint64_t Space::Lacking(uint64_t bytes) const {
   std::lock_guard lock(mutex_);
-  const uint64_t wanted = live_ + reserved_ + bytes;
+  const uint64_t wanted = UsedLocked() + bytes;
   return wanted > capacity_ ? wanted - capacity_ : 0;
 }
 

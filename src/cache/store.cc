@@ -20,39 +20,80 @@ void Store::DiskFailed(const Error& error) {
   space.DiskRefused();
 }
 
+Error Store::RefusedByDisk(const Error& error) {
+  DiskFailed(error);
+  return {ErrorCode::kBusy, error.message};
+}
+
+void Store::WriteTook(std::chrono::steady_clock::duration took) {
+  if (took < options.slow_write) {
+    slow_writes = 0;
+    return;
+  }
+  if (++slow_writes < kSlowWritesMax) return;
+  slow_writes = 0;
+  if (!space.BackingOff()) {
+    LogWarning("cache: its disk takes more than " + std::to_string(options.slow_write.count()) +
+               " ms to keep an object; nothing is cached for a few seconds");
+  }
+  space.DiskRefused();
+}
+
 Status Store::Reserve(DatasetId wanted, uint64_t bytes) {
-  const auto full = [&] {
-    return Fail(ErrorCode::kNoSpace, "the cache is full: " + FormatBytes(bytes) + " more do not fit in " +
-                                         FormatBytes(space.Capacity()) + "; raise its capacity or release a dataset");
-  };
-  if (space.BackingOff()) return Fail(ErrorCode::kNoSpace, "the cache's disk refused a write a moment ago");
-  if (bytes > space.Capacity()) return full();
+  if (space.BackingOff()) {
+    return Fail(ErrorCode::kBusy, "the cache's disk refused a write or was too slow a moment ago");
+  }
+  if (bytes > space.Capacity()) return Full(bytes);
   if (space.Reserve(bytes)) return {};
   {
-    std::unique_lock lock(eviction_mutex);
-    eviction_over.wait(lock, [this] { return !evicting; });
-    evicting = true;  // one thread at a time asks, so that two do not evict twice what is needed
-  }
-  bool reserved = space.Reserve(bytes);
-  if (!reserved && space.HasTail()) {
-    segments->SealCurrent();
-    reserved = space.Reserve(bytes);
-  }
-  if (!reserved && chooser) {
-    for (const DatasetId dataset : chooser(wanted, space.Lacking(bytes))) {
-      const uint64_t freed = ReleaseDataset(dataset);
-      evicted_bytes += freed;
-      LogInfo("cache: evicted dataset " + std::to_string(Value(dataset)) + ", " + FormatBytes(freed));
-      if ((reserved = space.Reserve(bytes))) break;
+    // One thread at a time asks, so that two do not evict twice what is needed; it does little more than ask.
+    std::unique_lock lock(asking_mutex);
+    if (!asked.wait_for(lock, kAskingTime, [this] { return !asking; })) {
+      return Fail(ErrorCode::kBusy, "room is being made in the cache");
     }
+    asking = true;
   }
+  Status reserved = MakeRoom(wanted, bytes);
   {
-    std::lock_guard lock(eviction_mutex);
-    evicting = false;
+    std::lock_guard lock(asking_mutex);
+    asking = false;
   }
-  eviction_over.notify_all();
-  if (!reserved) return full();
-  return {};
+  asked.notify_all();
+  return reserved;
+}
+
+Status Store::Full(uint64_t bytes) const {
+  return Fail(ErrorCode::kNoSpace, "the cache is full: " + FormatBytes(bytes) + " more do not fit in " +
+                                       FormatBytes(space.Capacity()) + "; raise its capacity or release a dataset");
+}
+
+Status Store::MakeRoom(DatasetId wanted, uint64_t bytes) {
+  const auto being_made = [] { return Fail(ErrorCode::kBusy, "room is being made in the cache"); };
+  // While an eviction runs the tail is left alone: sealing a segment for each object that comes meanwhile would make
+  // many small ones.
+  if (evictor.Busy()) return space.Reserve(bytes) ? Status() : being_made();
+  if (space.Reserve(bytes)) return {};  // another thread or an eviction made room just now
+  if (space.HasTail()) {
+    segments->SealCurrent();
+    if (space.Reserve(bytes)) return {};
+  }
+  std::vector<DatasetId> chosen;
+  const uint64_t lacking = space.Lacking(bytes);
+  if (chooser) chosen = chooser(wanted, lacking);
+  // What holds nothing makes no room, and would be evicted again and again.
+  chosen.erase(std::remove_if(chosen.begin(), chosen.end(),
+                              [this](DatasetId dataset) { return space.Usage(dataset).bytes == 0; }),
+               chosen.end());
+  if (chosen.empty()) return Full(bytes);
+  evictor.Evict(std::move(chosen), lacking);
+  return being_made();
+}
+
+uint64_t Store::Evict(DatasetId dataset, const std::atomic<bool>& stop) {
+  const Released released = ReleaseDataset(dataset, &stop);
+  evicted_bytes += released.bytes;
+  LogInfo("cache: evicted dataset " + std::to_string(Value(dataset)) + ", " + FormatBytes(released.bytes));
+  return released.bytes;
 }
 
 std::shared_ptr<const Extent> Store::FindExtent(const ObjectKey& key) {
@@ -96,7 +137,7 @@ std::shared_ptr<LargeObject> Store::FindLarge(const ObjectRef& object) {
   return nullptr;
 }
 
-uint64_t Store::ReleaseSmall(const ObjectKey& key, const ExtentRecord* only) {
+Released Store::ReleaseSmall(const ObjectKey& key, const ExtentRecord* only) {
   std::optional<ExtentRecord> record;
   uint64_t bytes = 0;
   const uint64_t intent = index->NextSequence();
@@ -104,9 +145,9 @@ uint64_t Store::ReleaseSmall(const ObjectKey& key, const ExtentRecord* only) {
     std::lock_guard lock(CommitLock(key));
     const Result<std::string> value = index->Get(ExtentKey(key));
     extents.Erase(key);
-    if (!value) return 0;
+    if (!value) return {0, value.error().code == ErrorCode::kNotFound ? Status() : Fail(value.error())};
     record = DecodeExtent(*value);
-    if (only != nullptr && (!record || *record != *only)) return 0;
+    if (only != nullptr && (!record || *record != *only)) return {};
     IndexBatch batch;
     batch.Delete(ExtentKey(key));
     if (record) {
@@ -116,62 +157,65 @@ uint64_t Store::ReleaseSmall(const ObjectKey& key, const ExtentRecord* only) {
       batch.Add(DatasetKey(key.dataset), {Negative(bytes), -1});
       batch.Put(SegmentIntentKey(record->segment, intent), "");
     }
-    if (const Status written = index->Write(batch); !written) {
+    if (Status written = index->Write(batch); !written) {
       DiskFailed(written.error());
-      return 0;
+      return {0, std::move(written)};
     }
     extents.Erase(key);
   }
-  if (!record) return 0;
+  if (!record) return {};
   Step("release.recorded");
   segments->Discard(record->segment, record->page * kPageBytes, bytes);
   segments->EndIntent(record->segment, intent);
   space.Settle(key.dataset, 0, Negative(bytes), -1);
-  return bytes;
+  return {bytes, {}};
 }
 
-uint64_t Store::ReleaseLarge(const ObjectKey& key) {
+Released Store::ReleaseLarge(const ObjectKey& key) {
   std::lock_guard lock(CommitLock(key));
   return ReleaseLargeLocked(key);
 }
 
-uint64_t Store::ReleaseLargeLocked(const ObjectKey& key) {
+Released Store::ReleaseLargeLocked(const ObjectKey& key) {
   IndexBatch batch;
   uint64_t bytes = 0;
-  const Status listed = index->ForEach(BlockPrefix(key), "", [&](std::string_view at, std::string_view value) {
+  Status listed = index->ForEach(BlockPrefix(key), "", [&](std::string_view at, std::string_view value) {
     const auto record = DecodeBlock(value);
     bytes += RoundUp(record ? record->length : kBlockBytes, kPageBytes);
     batch.Delete(std::string(at));
     return true;
   });
-  if (!listed || bytes == 0) return 0;
+  if (!listed || bytes == 0) return {0, std::move(listed)};
   bytes += kPageBytes;
   const uint64_t intent = index->NextSequence();
   batch.Add(DatasetKey(key.dataset), {Negative(bytes), -1});
   batch.Put(LargeIntentKey(key, intent), "");
-  if (const Status written = index->Write(batch); !written) {
+  if (Status written = index->Write(batch); !written) {
     DiskFailed(written.error());
-    return 0;
+    return {0, std::move(written)};
   }
   Step("release.recorded");
-  large->Remove(key);
-  IndexBatch done;
-  done.Delete(LargeIntentKey(key, intent));
-  if (const Status written = index->Write(done); !written) LogWarning(written.error().message);
+  if (large->Remove(key)) {
+    IndexBatch done;
+    done.Delete(LargeIntentKey(key, intent));
+    if (const Status written = index->Write(done); !written) LogWarning(written.error().message);
+  } else {
+    space.AddStuck(bytes);  // until the next Open tries again
+  }
   space.Settle(key.dataset, 0, Negative(bytes), -1);
-  return bytes;
+  return {bytes, {}};
 }
 
-uint64_t Store::ReleaseBlock(const std::shared_ptr<LargeObject>& object, uint32_t block, const BlockRecord& only) {
+Released Store::ReleaseBlock(const std::shared_ptr<LargeObject>& object, uint32_t block, const BlockRecord& only) {
   std::lock_guard lock(CommitLock(object->key));
   const Result<std::string> value = index->Get(BlockKey(object->key, block));
-  if (!value || object->detached) return 0;
+  if (!value || object->detached) return {};
   const auto record = DecodeBlock(*value);
-  if (!record || *record != only) return 0;
+  if (!record || *record != only) return {};
   {
     std::lock_guard object_lock(object->mutex);
-    if (object->writing.contains(block)) return 0;  // its bytes are being replaced
-    if (!object->present[block]) return 0;
+    if (object->writing.contains(block)) return {};  // its bytes are being replaced
+    if (!object->present[block]) return {};
     if (object->present_blocks > 1) {
       object->present[block] = false;
       --object->present_blocks;
@@ -190,39 +234,55 @@ uint64_t Store::ReleaseBlock(const std::shared_ptr<LargeObject>& object, uint32_
   batch.Delete(BlockKey(object->key, block));
   batch.Add(DatasetKey(object->key.dataset), {Negative(bytes), 0});
   batch.Put(LargeIntentKey(object->key, intent), "");
-  if (const Status written = index->Write(batch); !written) {
+  if (Status written = index->Write(batch); !written) {
     DiskFailed(written.error());
-    return 0;
+    return {0, std::move(written)};
   }
-  LargeObjects::Punch(object->file.get(), block * kBlockBytes, bytes);
-  IndexBatch done;
-  done.Delete(LargeIntentKey(object->key, intent));
-  if (const Status written = index->Write(done); !written) LogWarning(written.error().message);
+  // Where no hole can be made, the block's room comes back with the whole file.
+  const bool punched = LargeObjects::Punch(object->file.get(), block * kBlockBytes, bytes);
+  const uint64_t rest = punched ? 0 : ReleaseLargeLocked(object->key).bytes;
+  if (punched || rest != 0) {
+    IndexBatch done;
+    done.Delete(LargeIntentKey(object->key, intent));
+    if (const Status written = index->Write(done); !written) LogWarning(written.error().message);
+  } else {
+    space.AddStuck(bytes);
+  }
   space.Settle(object->key.dataset, 0, Negative(bytes), 0);
-  return bytes;
+  return {bytes + rest, {}};
 }
 
-uint64_t Store::ReleaseDataset(DatasetId dataset) {
+Released Store::ReleaseDataset(DatasetId dataset, const std::atomic<bool>* stop) {
   constexpr size_t kBatchObjects = 4096;  // bounds the memory of one round
-  uint64_t bytes = 0;
+  Released all;
+  const auto add = [&](Released released) {
+    all.bytes += released.bytes;
+    if (!released.status) all.status = std::move(released.status);
+    return all.status && (stop == nullptr || !*stop);
+  };
   std::string from;
   for (std::vector<ObjectKey> keys;; keys.clear()) {
-    const Status listed = index->ForEach(ExtentPrefix(dataset), from, [&](std::string_view key, std::string_view) {
+    Status listed = index->ForEach(ExtentPrefix(dataset), from, [&](std::string_view key, std::string_view) {
       if (const auto object = ObjectKeyIn(key)) keys.push_back(*object);
       return keys.size() < kBatchObjects;
     });
-    if (!listed || keys.empty()) break;
-    for (const ObjectKey& key : keys) bytes += ReleaseSmall(key);
+    if (!listed) return {all.bytes, std::move(listed)};
+    if (keys.empty()) break;
+    for (const ObjectKey& key : keys) {
+      if (!add(ReleaseSmall(key))) return all;
+    }
     from = ExtentKey(keys.back()) + '\0';
   }
   std::set<ObjectKey> large_keys;
-  const Status listed = index->ForEach(BlockPrefix(dataset), "", [&](std::string_view key, std::string_view) {
+  Status listed = index->ForEach(BlockPrefix(dataset), "", [&](std::string_view key, std::string_view) {
     if (const auto object = ObjectKeyIn(key)) large_keys.insert(*object);
     return true;
   });
-  if (!listed) LogWarning(listed.error().message);
-  for (const ObjectKey& key : large_keys) bytes += ReleaseLarge(key);
-  return bytes;
+  if (!listed) return {all.bytes, std::move(listed)};
+  for (const ObjectKey& key : large_keys) {
+    if (!add(ReleaseLarge(key))) return all;
+  }
+  return all;
 }
 
 }  // namespace leat::cache

@@ -169,8 +169,7 @@ Status RocksCatalog::UpsertMarker(Change& change, const ObjectInfo& object, Seen
   LEAT_RETURN_IF_ERROR(CoverLocked(change, id, seen));
   LEAT_ASSIGN_OR_RETURN(const Record old, change.Get(id));
   Record now = old;
-  if (!old.has_marker || old.inode.etag != object.etag ||
-      !IsSameTime(old.last_modified_ns, object.last_modified_ns)) {
+  if (!old.has_marker || old.inode.etag != object.etag || !IsSameTime(old.last_modified_ns, object.last_modified_ns)) {
     now.has_marker = true;
     SetVersion(now, object);
   }

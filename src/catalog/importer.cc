@@ -24,8 +24,8 @@ namespace {
 using Done = std::function<void(Status)>;
 using Priority = Mailbox::Priority;
 
-constexpr uint32_t kHeadsPerList = 4;      // HEADs are cheap for the server: so many times lists_in_flight_max
-constexpr int kHeadFailuresMax = 100;      // then a POSIX import gives up
+constexpr uint32_t kHeadsPerList = 4;  // HEADs are cheap for the server: so many times lists_in_flight_max
+constexpr int kHeadFailuresMax = 100;  // then a POSIX import gives up
 constexpr uint32_t kKeysToFindLongName = 1000;
 constexpr uint32_t kEmptyPagesMax = 1000;    // of a look-up; S3 sends some where versions were deleted
 constexpr int kInodesPerTurn = 1000;         // of a POSIX import, before other work gets its turn
@@ -144,7 +144,9 @@ class ImporterImplementation final : public Importer {
   Status UpsertListed(const std::vector<ObjectInfo>& objects, const std::vector<std::string>& prefixes,
                       Catalog::SeenSet* seen);
   void Settle(const std::string& key, std::optional<ObjectInfo> info);
-  bool ListingsRun() const { return !lookups_.empty() || !lists_.empty() || (!imports_.empty() && imports_.front().listing); }
+  bool ListingsRun() const {
+    return !lookups_.empty() || !lists_.empty() || (!imports_.empty() && imports_.front().listing);
+  }
   void ForgetSettled() {
     if (!ListingsRun()) settled_.clear();
   }
@@ -160,8 +162,8 @@ class ImporterImplementation final : public Importer {
   std::map<uint64_t, DirectoryList> lists_;
   std::map<uint64_t, std::vector<Done>> refreshes_;
   std::deque<ImportJob> imports_;  // the first one runs
-  // What a HEAD has told while listings run, nothing: gone. A page that was listed before it may be applied after it and
-  // must not bring the older version back.
+  // What a HEAD has told while listings run, nothing: gone. A page that was listed before it may be applied after it
+  // and must not bring the older version back.
   std::unordered_map<std::string, std::optional<ObjectInfo>> settled_;
   std::thread thread_;
 };
@@ -213,30 +215,29 @@ void ImporterImplementation::StartLookUp(InodeId directory, const std::string& n
 
 void ImporterImplementation::SendLookUpList(const NameKey& name, env::ListRequest request, bool exact,
                                             uint32_t pages_left) {
-  store_.List(request,
-              OnThread<env::ListPage>(Priority::kDemand, [this, name, request, exact,
-                                                          pages_left](Result<env::ListPage> page) {
-                LookUp& lookup = lookups_.at(name);
-                const std::string& prefix = request.prefix;
-                if (page && page->objects.empty() && !page->next_token.empty() && pages_left > 0) {
-                  env::ListRequest next = request;
-                  next.continuation_token = page->next_token;
-                  return SendLookUpList(name, std::move(next), exact, pages_left - 1);
-                }
-                if (!page) {
-                  lookup.status = Fail(std::move(page).error());
-                } else {
-                  for (auto& object : page->objects) {
-                    if (!object.key.starts_with(prefix)) continue;
-                    if (!exact && prefix.ends_with('/')) lookup.prefixes = {prefix};
-                    // Of what is deeper, only that there is something counts, or else a listing would be needed to know
-                    // its neighbours.
-                    if (object.key == prefix || (!exact && !prefix.ends_with('/')))
-                      lookup.objects.push_back(std::move(object));
-                  }
-                }
-                if (--lookup.answers_missing == 0) FinishLookUp(name);
-              }));
+  store_.List(request, OnThread<env::ListPage>(
+                           Priority::kDemand, [this, name, request, exact, pages_left](Result<env::ListPage> page) {
+                             LookUp& lookup = lookups_.at(name);
+                             const std::string& prefix = request.prefix;
+                             if (page && page->objects.empty() && !page->next_token.empty() && pages_left > 0) {
+                               env::ListRequest next = request;
+                               next.continuation_token = page->next_token;
+                               return SendLookUpList(name, std::move(next), exact, pages_left - 1);
+                             }
+                             if (!page) {
+                               lookup.status = Fail(std::move(page).error());
+                             } else {
+                               for (auto& object : page->objects) {
+                                 if (!object.key.starts_with(prefix)) continue;
+                                 if (!exact && prefix.ends_with('/')) lookup.prefixes = {prefix};
+                                 // Of what is deeper, only that there is something counts, or else a listing would be
+                                 // needed to know its neighbours.
+                                 if (object.key == prefix || (!exact && !prefix.ends_with('/')))
+                                   lookup.objects.push_back(std::move(object));
+                               }
+                             }
+                             if (--lookup.answers_missing == 0) FinishLookUp(name);
+                           }));
 }
 
 void ImporterImplementation::FinishLookUp(const NameKey& name) {
@@ -443,32 +444,31 @@ void ImporterImplementation::FetchMetadata(const Inode& file, Priority priority,
   const auto settle = [done](Status status) {
     done(!status && status.error().code == ErrorCode::kNotFound ? Status() : std::move(status));
   };
-  store_.Head(file.key, OnThread<ObjectInfo>(priority, [this, id, key = file.key, priority,
-                                                        settle](Result<ObjectInfo> info) {
-                if (!info) {
-                  if (info.error().code != ErrorCode::kNotFound) return settle(Fail(std::move(info).error()));
-                  Settle(key, std::nullopt);
-                  return settle(catalog_.Remove(id));
-                }
-                Settle(key, *info);
-                const bool is_symlink =
-                    DecodePosixMetadata(info->user_metadata, nullptr).is_symlink && !info->key.ends_with('/');
-                if (!is_symlink || info->size_bytes == 0 || info->size_bytes > kSymlinkBytesMax) {
-                  return settle(catalog_.ApplyMetadata(id, *info, ""));
-                }
-                env::GetRequest request;
-                request.key = info->key;
-                request.if_match = info->etag;
-                request.background = priority == Priority::kBackground;
-                auto apply =
-                    OnThread<std::string>(priority, [this, id, info = *info, settle](Result<std::string> body) {
-                      settle(body ? catalog_.ApplyMetadata(id, info, *body) : Status(Fail(std::move(body).error())));
-                    });
-                store_.Get(std::move(request), std::make_shared<SymlinkBody>([apply](Status status, std::string body) {
-                             apply(status ? Result<std::string>(std::move(body))
-                                          : Result<std::string>(Fail(std::move(status).error())));
-                           }));
-              }));
+  store_.Head(
+      file.key, OnThread<ObjectInfo>(priority, [this, id, key = file.key, priority, settle](Result<ObjectInfo> info) {
+        if (!info) {
+          if (info.error().code != ErrorCode::kNotFound) return settle(Fail(std::move(info).error()));
+          Settle(key, std::nullopt);
+          return settle(catalog_.Remove(id));
+        }
+        Settle(key, *info);
+        const bool is_symlink =
+            DecodePosixMetadata(info->user_metadata, nullptr).is_symlink && !info->key.ends_with('/');
+        if (!is_symlink || info->size_bytes == 0 || info->size_bytes > kSymlinkBytesMax) {
+          return settle(catalog_.ApplyMetadata(id, *info, ""));
+        }
+        env::GetRequest request;
+        request.key = info->key;
+        request.if_match = info->etag;
+        request.background = priority == Priority::kBackground;
+        auto apply = OnThread<std::string>(priority, [this, id, info = *info, settle](Result<std::string> body) {
+          settle(body ? catalog_.ApplyMetadata(id, info, *body) : Status(Fail(std::move(body).error())));
+        });
+        store_.Get(std::move(request), std::make_shared<SymlinkBody>([apply](Status status, std::string body) {
+                     apply(status ? Result<std::string>(std::move(body))
+                                  : Result<std::string>(Fail(std::move(status).error())));
+                   }));
+      }));
 }
 
 }  // namespace

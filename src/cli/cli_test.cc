@@ -2,6 +2,7 @@
 // What the command line decides without a daemon: names and ids, settings, paths on mounts, and what it prints.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -10,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "cli/daemon.h"
 #include "cli/mount_registry.h"
 #include "cli/state_directory.h"
 #include "cli/state_text.h"
@@ -159,6 +161,45 @@ TEST(PathTest, OnlyOurMountsAreFoundInMountinfo) {
   EXPECT_THAT(LeatMountpoints(text), testing::ElementsAre("/mnt/with space", "/mnt/nooptional"));
 }
 
+TEST(PathTest, TheUserOfAMountIsToldFromMountinfo) {
+  const std::string text =
+      "40 22 0:50 / /mnt/a\\040b rw,nosuid shared:5 - fuse.leat leat#data ro,user_id=1000,group_id=0\n"
+      "41 22 0:51 / /mnt/c rw - fuse.leat leat#x ro,user_id=0\n"
+      "41 22 0:51 / /mnt/d rw - fuse.leat leat#x\n";
+  EXPECT_EQ(UserOfMount(text, "/mnt/a b"), 1000u);
+  EXPECT_EQ(UserOfMount(text, "/mnt/c"), 0u);
+  EXPECT_EQ(UserOfMount(text, "/mnt/d"), std::nullopt);
+  EXPECT_EQ(UserOfMount(text, "/mnt"), std::nullopt);
+}
+
+TEST_F(StateDirectoryTest, TheRegistryOfMountsIsReadableWhateverTheUmask) {
+  const std::string directory = paths_->root + "/leat/mounts";
+  const mode_t before = umask(077);
+  const Status registered = RegisterMountIn(directory, {"/mnt/\xff", "fs-1", "/state"});
+  umask(before);
+  ASSERT_TRUE(registered) << registered.error().message;
+  const auto mode = [](const std::string& path) {
+    struct stat status {};
+    return stat(path.c_str(), &status) == 0 ? status.st_mode & 0777 : 0;
+  };
+  EXPECT_EQ(mode(paths_->root + "/leat"), 0755u);
+  EXPECT_EQ(mode(directory), 0755u);
+  EXPECT_EQ(mode(std::filesystem::directory_iterator(directory)->path()), 0644u);
+}
+
+// A daemon in this process, which serves nothing yet.
+TEST_F(StateDirectoryTest, AStateDirectoryThatOthersMayWriteIsRefused) {
+  const mode_t before = umask(0);  // the daemon sets its own
+  for (const mode_t mode : {0720, 0702}) {
+    ASSERT_EQ(chmod(paths_->root.c_str(), mode), 0);
+    const auto daemon = Daemon::Start({.state_directory = paths_->root, .capacity_bytes = 1u << 20});
+    ASSERT_FALSE(daemon);
+    EXPECT_EQ(daemon.error().code, ErrorCode::kDenied);
+    EXPECT_THAT(daemon.error().message, testing::HasSubstr("chmod go-w " + paths_->root));
+  }
+  umask(before);
+}
+
 TEST(PathTest, AbsolutePathsLoseDotsAndDoubleSlashes) {
   EXPECT_EQ(*AbsolutePath("/a//b/./c/../d/"), "/a/b/d");
   EXPECT_EQ(*AbsolutePath("/.."), "/");
@@ -235,6 +276,20 @@ TEST(StatusTextTest, PercentagesAreRoundedDown) {
   fs["bytes"] = 1000;
   fs["restored"]["bytes"] = 999;
   EXPECT_THAT(RenderStatus(status), testing::HasSubstr("(99 %)"));
+}
+
+TEST(StatusTextTest, OneIsNotManyAndDeadMountsAreShownWithTheirRemedy) {
+  Json status = LargeStatus();
+  auto& fs = status["file_systems"][0];
+  fs["files"] = 1;
+  fs["requests"]["s3.get"] = 1;
+  status["dead_mounts"] = {{{"mountpoint", "/mnt/dead"}, {"file_system", "fs-1"}}};
+  const std::string text = RenderStatus(status);
+  EXPECT_THAT(text, testing::HasSubstr("1 file,"));
+  EXPECT_THAT(text, testing::HasSubstr("1 GET,"));
+  EXPECT_THAT(text, testing::HasSubstr("/mnt/dead is dead\n  its daemon is gone: leat unmount it"));
+  EXPECT_EQ(Counted(1, "directory", "directories"), "1 directory");
+  EXPECT_EQ(Counted(0, "directory", "directories"), "0 directories");
 }
 
 TEST(StatusTextTest, CountsStayShort) {

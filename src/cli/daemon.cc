@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +27,14 @@ constexpr std::chrono::seconds kSampleEvery{1};
 constexpr size_t kSamplesKept = 6;  // five intervals of a second: what "per second" means in status
 // The command that asks whether the lock is free holds it for a moment.
 constexpr std::chrono::milliseconds kLockWait{1'000};
+
+// The caches' files, the index, the catalogs and the connections need more than the usual 1,024.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LogWarning("the limit of open files could not be raised");
+}
 
 }  // namespace
 
@@ -71,6 +80,7 @@ Status Daemon::LockStateDirectory() {
 
 Status Daemon::Open() {
   umask(077);
+  RaiseDescriptorLimit();
   // Credentials are in this process's memory: no core file, no reading of it by other processes of the user.
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   LEAT_RETURN_IF_ERROR(CreateDirectories(paths_.root, 0700));
@@ -78,6 +88,12 @@ Status Daemon::Open() {
   if (stat(paths_.root.c_str(), &status) != 0) return FailErrno(errno, paths_.root);
   if (status.st_uid != geteuid()) {
     return Fail(ErrorCode::kDenied, paths_.root + " belongs to another user; pass a --state-dir of your own");
+  }
+  // Whoever may write here may put a socket of his own in the daemon's place, and is sent credentials.
+  if ((status.st_mode & 022) != 0) {
+    return Fail(ErrorCode::kDenied, "the state directory " + paths_.root +
+                                        " can be written by other users; run chmod go-w " + paths_.root +
+                                        ", or pass another --state-dir");
   }
   LEAT_RETURN_IF_ERROR(LockStateDirectory());
   LEAT_RETURN_IF_ERROR(CreateDirectories(paths_.FileSystems(), 0700));
@@ -147,6 +163,7 @@ void Daemon::Tick() {
     std::lock_guard lock(mutex_);
     for (auto& [id, entry] : entries_) {
       if (entry->state != MountedFileSystem::State::kMounted) continue;
+      entry->file_system->Tick();
       const bool idle = entry->managed && entry->leases.empty() && entry->users == 0 &&
                         now - entry->file_system->LastUse() > options_.managed_idle;
       if (entry->ended || idle) to_unmount.emplace_back(entry, entry->ended);

@@ -63,6 +63,7 @@ struct MountedFileSystem {
   OpenedRepository opened;
   std::unique_ptr<fs::FileSystem> file_system;
   std::unique_ptr<fuse::Mount> mount;
+  bool saved = false;  // its settings are on disk: known from then on, whatever becomes of this mount
 
   std::atomic<bool> ended{false};    // the kernel's session is over: unmounted from outside
   std::atomic<bool> closing{false};  // whoever waits on its behalf should give up
@@ -103,7 +104,9 @@ class Daemon final : public control::Handler {
   Result<Json> HandleMount(const Json& request, control::Connection& connection);
   Result<Json> MountEntry(const Entry& entry, bool is_new, const Json& request, control::Connection& connection);
   Status PrepareMountpoint(const std::string& mountpoint, bool managed, Json& notes);
-  Status Probe(const Entry& entry, const RepositoryUrl& repository, control::Connection& connection);
+  Status Probe(const Entry& entry, const RepositoryUrl& repository, control::Connection& connection, Json& notes);
+  // A mounted entry as the answer to another mount request, whose credentials it takes over.
+  Json Reused(const MountedFileSystem& entry, const Json& request) const;
   Result<Json> HandleUnmount(const Json& request);
   // With spare_leased, kBusy while a job holds a lease: decided where the state changes, so that none can come between.
   Status Unmount(const Entry& entry, bool force, bool spare_leased);
@@ -117,6 +120,8 @@ class Daemon final : public control::Handler {
   Result<Json> HandleRelease(const Json& request, control::Connection& connection);
   Result<Json> HandleState(const Json& request, control::Connection& connection);
   Result<Json> HandleImport(const Json& request, control::Connection& connection);
+  // kNotFound: the first of `paths` that is not there.
+  Status CheckPaths(MountedFileSystem& entry, const std::vector<std::string>& paths, control::Connection& connection);
   // The file system that a request's "file_system" (id or name) or "mountpoint" names.
   Result<Entry> Find(const Json& request);
   Result<Use> FindForUse(const Json& request);

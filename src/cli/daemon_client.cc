@@ -14,17 +14,20 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/daemon_start.h"
+#include "cli/mount_registry.h"
 #include "cli/state_directory.h"
 #include "control/client.h"
 #include "control/protocol.h"
+#include "fuse/mount.h"
 
 extern char** environ;
 
 namespace leat::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kHelloWait{5'000};      // a daemon that does not answer in this time hangs
-constexpr std::chrono::milliseconds kStartingWait{10'000};  // for a lock that is held by one that starts or ends
+constexpr std::chrono::milliseconds kHelloWait{5'000};       // a daemon that does not answer in this time hangs
+constexpr std::chrono::milliseconds kStartingWait{10'000};   // for a lock that is held by one that starts or ends
+constexpr char kNotMounted[] = "no file system is mounted";  // what a daemon's answer begins with, too
 
 std::string HomeDirectory() {
   if (const char* home = std::getenv("HOME"); home && home[0] == '/') return home;
@@ -33,7 +36,7 @@ std::string HomeDirectory() {
 }
 
 Error NoDaemon(const std::string& state_directory) {
-  return {ErrorCode::kNotFound, "no file system is mounted from " + state_directory};
+  return {ErrorCode::kNotFound, std::string(kNotMounted) + " from " + state_directory};
 }
 
 // True when no daemon holds the state directory's lock.
@@ -126,6 +129,36 @@ Result<Json> CallDaemon(const std::string& state_directory, const Json& request,
     if (!ended || start == StartPolicy::kMustRun || std::chrono::steady_clock::now() > deadline) return result;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+}
+
+Result<Json> CallMounted(const std::string& state_directory, const std::string& mountpoint, Json request,
+                         const std::function<void(const Json&)>& on_progress) {
+  request["mountpoint"] = mountpoint;
+  auto result = CallDaemon(state_directory, request, StartPolicy::kMustRun, on_progress);
+  if (result) return result;
+  const ErrorCode code = result.error().code;
+  if (code != ErrorCode::kNotFound && code != ErrorCode::kDenied && code != ErrorCode::kCancelled) return result;
+  const auto found = fuse::InspectMountpoint(mountpoint);
+  if (found == fuse::MountpointState::kDead) {
+    return Fail(ErrorCode::kUnavailable,
+                mountpoint + ": its daemon is gone: leat unmount " + mountpoint + ", or leat mount again");
+  }
+  // The daemon answers kNotFound also for a path that is not there.
+  const bool is_not_its_own = code == ErrorCode::kNotFound && result.error().message.rfind(kNotMounted, 0) == 0;
+  if (!is_not_its_own) return result;
+  if (found != fuse::MountpointState::kLeatMounted) return Fail(ErrorCode::kUnavailable, result.error().message);
+  const auto user = UserOfMount(ReadFile("/proc/self/mountinfo").value_or(""), mountpoint);
+  if (user && *user != geteuid()) {
+    return Fail(ErrorCode::kDenied, mountpoint + " is served by another user's daemon (user id " +
+                                        std::to_string(*user) + "); run the command as that user");
+  }
+  return Fail(ErrorCode::kUnavailable,
+              mountpoint + " is served by another daemon; name its state directory with --state-dir");
+}
+
+Error WithPath(const std::string& path, const std::string& mountpoint, Error error) {
+  if (error.message.rfind(mountpoint, 0) != 0) error.message = path + ": " + error.message;
+  return error;
 }
 
 Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request) {

@@ -40,6 +40,14 @@ enum class StartPolicy {
 Result<Json> CallDaemon(const std::string& state_directory, const Json& request, StartPolicy start,
                         const std::function<void(const Json& progress)>& on_progress = {});
 
+// The same about the file system at `mountpoint`, which becomes a member of the request. When nobody serves it, the
+// error (never kNotFound, which is a path's) says whether its daemon is gone or another user's, and what to do.
+Result<Json> CallMounted(const std::string& state_directory, const std::string& mountpoint, Json request,
+                         const std::function<void(const Json&)>& on_progress = {});
+
+// `error` of CallMounted with `path` in front, unless it tells of the mount as a whole and names that already.
+Error WithPath(const std::string& path, const std::string& mountpoint, Error error);
+
 // A repository as a job uses it: mounted by the daemon at a place of its own, or wherever it is mounted already.
 // The daemon unmounts it after an hour without use; a Lease keeps it.
 struct ManagedMountRequest {

@@ -2,7 +2,6 @@
 // Mounting, unmounting, leases, and who may be evicted.
 #include <unistd.h>
 
-
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/daemon.h"
@@ -36,6 +35,12 @@ Json Daemon::Described(const MountedFileSystem& entry) const {
           {"managed", entry.managed}};
 }
 
+Json Daemon::Reused(const MountedFileSystem& entry, const Json& request) const {
+  // Temporary credentials that came with the first request may have ended since.
+  if (entry.opened.renew_credentials) entry.opened.renew_credentials(request);
+  return Described(entry);
+}
+
 Result<Json> Daemon::HandleMount(const Json& request, control::Connection& connection) {
   if (stopping_) return Fail(ErrorCode::kCancelled, "the daemon is stopping; try again");
   LEAT_ASSIGN_OR_RETURN(const std::string url, StringMember(request, "repository"));
@@ -56,7 +61,7 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
       for (const auto& [id, other] : entries_) {
         if (other->repository == repository.ToString() && other->settings.endpoint == endpoint &&
             other->state == State::kMounted && !other->ended) {
-          return Described(*other);
+          return Reused(*other, request);
         }
       }
     }
@@ -69,7 +74,7 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
     }
     const Entry other = found->second;
     if (other->state == State::kMounted && !other->ended) {
-      if (managed) return Described(*other);
+      if (managed) return Reused(*other, request);
       return Fail(ErrorCode::kExists, other->repository + " is mounted already at " + other->mountpoint + " (" +
                                           other->settings.id + "); use that, or leat unmount " + other->mountpoint +
                                           " first");
@@ -115,7 +120,9 @@ Result<Json> Daemon::HandleMount(const Json& request, control::Connection& conne
       stopping_ = true;
       stop_ = true;
     }
-    if (is_new) std::erase_if(known_, [&](const auto& known) { return known.id == entry->settings.id; });
+    // One that is on disk stays known: the next attempt must find it, not make a second one of the same name.
+    if (is_new && !entry->saved)
+      std::erase_if(known_, [&](const auto& known) { return known.id == entry->settings.id; });
   }
   changed_.notify_all();
   return result;
@@ -155,11 +162,22 @@ Status Daemon::PrepareMountpoint(const std::string& mountpoint, bool managed, Js
   return Fail(ErrorCode::kInternal, "the state of " + mountpoint + " is not known");
 }
 
-Status Daemon::Probe(const Entry& entry, const RepositoryUrl& repository, control::Connection& connection) {
+Status Daemon::Probe(const Entry& entry, const RepositoryUrl& repository, control::Connection& connection,
+                     Json& notes) {
+  // A mistyped prefix is no error to S3.
+  const auto note_if_empty = [&](bool empty) {
+    if (!empty) return;
+    const bool prefixed = !repository.prefix.empty();
+    notes.push_back("nothing lies below " + entry->repository + ": " +
+                    (prefixed ? "check the prefix" : "it is empty so far"));
+  };
   if (entry->opened.check) {
-    if (const auto status = entry->opened.check(); !status) {
-      return Fail(status.error().code, "cannot mount " + entry->repository + ": " + status.error().message);
+    const auto holds_anything = entry->opened.check();
+    if (!holds_anything) {
+      return Fail(holds_anything.error().code,
+                  "cannot mount " + entry->repository + ": " + holds_anything.error().message);
     }
+    note_if_empty(!*holds_anything);
     return {};
   }
   auto pending = Pending<env::ListPage>::Make();
@@ -169,6 +187,7 @@ Status Daemon::Probe(const Entry& entry, const RepositoryUrl& repository, contro
   for (;;) {
     if (auto page = pending->WaitFor(std::chrono::milliseconds(1000))) {
       if (!*page) return Fail(page->error().code, "cannot mount " + entry->repository + ": " + page->error().message);
+      note_if_empty((*page)->objects.empty() && (*page)->common_prefixes.empty());
       return {};
     }
     if (clock_->Now() > deadline) {
@@ -187,7 +206,7 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(entry->repository));
   LEAT_RETURN_IF_ERROR(PrepareMountpoint(entry->mountpoint, entry->managed, notes));
   LEAT_ASSIGN_OR_RETURN(entry->opened, OpenRepository(request, repository, *clock_));
-  LEAT_RETURN_IF_ERROR(Probe(entry, repository, connection));
+  LEAT_RETURN_IF_ERROR(Probe(entry, repository, connection, notes));
 
   fs::FileSystemOptions options;
   options.id = entry->settings.id;
@@ -218,6 +237,7 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
       settings = daemon_settings_;
     }
     LEAT_RETURN_IF_ERROR(SaveFileSystem(paths_, entry->settings));
+    entry->saved = true;
     LEAT_RETURN_IF_ERROR(SaveDaemonSettings(paths_, settings));
   }
   LEAT_RETURN_IF_ERROR(CreateDirectories(options.catalog_directory, 0700));
@@ -334,7 +354,8 @@ std::vector<DatasetId> Daemon::ChooseEviction(DatasetId wanted, uint64_t bytes_n
         const MountedFileSystem& entry = *found->second;
         const bool settled = entry.state == State::kMounted;
         dataset.mounted = true;
-        dataset.in_use_by_job = !entry.leases.empty() || !settled;  // mounting or unmounting: leave it alone
+        // A lease, a restore that somebody waits for, or mounting and unmounting: leave it alone.
+        dataset.in_use_by_job = !entry.leases.empty() || entry.users > 0 || !settled;
         dataset.last_use = wall - (settled ? now - entry.file_system->LastUse() : env::Duration::zero());
       }
       datasets.push_back(dataset);

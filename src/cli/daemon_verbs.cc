@@ -7,6 +7,8 @@
 #include "cli/pending.h"
 #include "cli/version.h"
 #include "control/protocol.h"
+#include "fs/ops/measure.h"
+#include "fs/ops/resolve.h"
 
 namespace leat::cli {
 namespace {
@@ -15,6 +17,10 @@ using control::BoolMember;
 using control::StringMember;
 
 constexpr std::chrono::milliseconds kProgressEvery{1000};
+constexpr std::chrono::milliseconds kMeasureStep{500};
+// Looked up before a restore in the background is said to have begun; each may be a LIST. The rest of a longer plan is
+// left to the log.
+constexpr size_t kCheckedPathsMax = 1000;
 
 Result<std::vector<std::string>> PathsMember(const nlohmann::json& request) {
   std::vector<std::string> paths;
@@ -94,28 +100,47 @@ Result<Daemon::Use> Daemon::FindForUse(const Json& request) {
   return Use(*this, std::move(entry));
 }
 
+Status Daemon::CheckPaths(MountedFileSystem& entry, const std::vector<std::string>& paths,
+                          control::Connection& connection) {
+  Status first;
+  for (size_t i = 0; i < paths.size() && i < kCheckedPathsMax; ++i) {
+    auto pending = Pending<catalog::Inode>::Make();
+    fs::ResolvePath(*entry.file_system, paths[i], Pending<catalog::Inode>::CallbackOf(pending));
+    const auto inode = WaitTelling<catalog::Inode>(*pending, connection, entry, [] { return Json::object(); });
+    if (inode) continue;
+    if (inode.error().code == ErrorCode::kCancelled) return Fail(inode.error());
+    if (first) first = Fail(inode.error());
+  }
+  return first;
+}
+
 Result<Json> Daemon::HandleRestore(const Json& request, control::Connection& connection) {
   LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
   fs::RestoreRequest wanted;
   LEAT_ASSIGN_OR_RETURN(wanted.paths, PathsMember(request));
   LEAT_ASSIGN_OR_RETURN(wanted.from_plan, BoolMember(request, "plan", false));
   LEAT_ASSIGN_OR_RETURN(const bool wait, BoolMember(request, "wait", false));
-  const bool whole = !wanted.from_plan && wanted.paths.size() == 1 && wanted.paths[0].empty();
-
   auto progress = std::make_shared<hydrate::HydrationProgress>();
   if (!wait) {
+    const Status found = CheckPaths(*use, wanted.paths, connection);
+    if (!found && found.error().code == ErrorCode::kCancelled) return Fail(found.error());
+    const size_t count = wanted.paths.size();
     fs::Restore(*use->file_system, std::move(wanted), progress, [name = use->settings.id](const Status& status) {
       if (!status) LogWarning("restore on " + name + ": " + status.error().message);
     });
-    return Json{{"started", true}};
+    if (!found) return Fail(found.error());  // the others are restored all the same
+    return Json{{"started", true}, {"paths", count}};
   }
+  fs::Measure measure(*use->file_system, wanted.paths);
   auto pending = Pending<void>::Make();
   fs::Restore(*use->file_system, std::move(wanted), progress, Pending<void>::CallbackOf(pending));
   const Status status = WaitTelling<void>(*pending, connection, *use, [&] {
     Json told = ProgressOf(*progress);
-    if (const auto statistics = use->file_system->Statistics(); whole && !statistics.importing) {
-      told["files"] = statistics.totals.files;
-      told["bytes"] = statistics.totals.bytes;
+    // Once contents arrive, all names below the paths are known.
+    if (progress->bytes_done == 0) return told;
+    if (const auto contents = measure.Step(kMeasureStep)) {
+      told["files"] = contents->files;
+      told["bytes"] = contents->bytes;
     }
     return told;
   });

@@ -2,6 +2,7 @@
 // leat import: see now what has changed in the repository.
 #include <cstdio>
 
+#include "base/log.h"
 #include "cli/daemon_client.h"
 #include "cli/status_text.h"
 #include "cli/verbs.h"
@@ -11,14 +12,12 @@ namespace {
 
 Status ImportOne(const std::string& path, const std::string& state_directory, bool posix) {
   LEAT_ASSIGN_OR_RETURN(const ServedPath served, FindServed(path, state_directory));
-  auto result =
-      CallDaemon(served.state_directory,
-                 {{"verb", "import"}, {"mountpoint", served.mountpoint}, {"path", served.relative}, {"posix", posix}},
-                 StartPolicy::kMustRun);
-  if (!result) return Fail(result.error().code, path + ": " + result.error().message);
-  std::printf("%s: imported; the file system has %s files in %s directories\n", path.c_str(),
-              FormatCount(result->value("files", uint64_t{0})).c_str(),
-              FormatCount(result->value("directories", uint64_t{0})).c_str());
+  auto result = CallMounted(served.state_directory, served.mountpoint,
+                            {{"verb", "import"}, {"path", served.relative}, {"posix", posix}});
+  if (!result) return Fail(WithPath(path, served.mountpoint, result.error()));
+  std::printf("%s: imported; the file system has %s in %s\n", EscapeForDisplay(path).c_str(),
+              Counted(result->value("files", uint64_t{0}), "file").c_str(),
+              Counted(result->value("directories", uint64_t{0}), "directory", "directories").c_str());
   return {};
 }
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/job_services.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/open_repository.h"
 #include "cli/verbs.h"
 
@@ -20,6 +23,8 @@ bool IsDirectory(const std::string& path) {
 }
 
 bool IsRepository(const std::string& id) { return id.rfind("s3://", 0) == 0 || id.rfind("file://", 0) == 0; }
+
+constexpr int kLeaseAttemptsMax = 3;
 
 jobs::StopLevel stop_level{0};
 
@@ -41,6 +46,22 @@ Result<Json> StatusOfFileSystem(const std::string& state_directory, const std::s
 
 }  // namespace
 
+Result<DaemonFileSystems::Known> DaemonFileSystems::MountAndLease(const std::string& state_directory,
+                                                                  const std::string& repository) {
+  ManagedMountRequest request;
+  request.repository = repository;
+  for (int attempt = 1;; ++attempt) {
+    LEAT_ASSIGN_OR_RETURN(const ManagedMount mount, EnsureManagedMount(state_directory, request));
+    auto lease = Lease::Take(state_directory, mount.file_system);
+    if (lease) return Known{mount.file_system, mount.name, mount.mountpoint, std::move(*lease)};
+    // An idle mount may have been taken down between the two: then it is mounted anew.
+    const ErrorCode code = lease.error().code;
+    if (attempt == kLeaseAttemptsMax || (code != ErrorCode::kBusy && code != ErrorCode::kNotFound)) {
+      return Fail(lease.error());
+    }
+  }
+}
+
 Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_system_id) {
   {
     std::lock_guard lock(mutex_);
@@ -48,10 +69,7 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_
   }
   Known known;
   if (IsRepository(file_system_id)) {
-    ManagedMountRequest request;
-    request.repository = file_system_id;
-    LEAT_ASSIGN_OR_RETURN(const ManagedMount mount, EnsureManagedMount(state_directory_, request));
-    known = {mount.file_system, mount.name, mount.mountpoint, nullptr};
+    LEAT_ASSIGN_OR_RETURN(known, MountAndLease(state_directory_, file_system_id));
   } else {
     auto status = StatusOfFileSystem(state_directory_, file_system_id);
     if (!status) {
@@ -60,8 +78,8 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_
                       "; mount it first, or give the repository (s3://bucket/prefix) as FileSystemId");
     }
     known = {status->value("id", ""), status->value("name", ""), status->value("mountpoint", ""), nullptr};
+    LEAT_ASSIGN_OR_RETURN(known.lease, Lease::Take(state_directory_, known.id));
   }
-  LEAT_ASSIGN_OR_RETURN(known.lease, Lease::Take(state_directory_, known.id));
   std::lock_guard lock(mutex_);
   return known_.emplace(file_system_id, std::move(known)).first->second;
 }
@@ -129,6 +147,32 @@ void ShowProblems(const std::string& verb, const std::string& path, const std::v
   std::fprintf(stderr, "leat %s: %s has %zu problem%s:\n", verb.c_str(), EscapeForDisplay(path).c_str(),
                problems.size(), problems.size() == 1 ? "" : "s");
   for (const auto& problem : problems) std::fprintf(stderr, "  %s\n", EscapeForDisplay(problem.ToString()).c_str());
+}
+
+void ComplainLines(const std::string& verb, const std::string& text) {
+  std::string out;
+  for (const auto& line : Split(text, '\n')) {
+    out += (out.empty() ? "leat " + verb + ": " : "  ") + EscapeForDisplay(line) + "\n";
+  }
+  std::fputs(out.c_str(), stderr);
+}
+
+void LeaveUnread(const std::string& verb, const std::string& job, const std::string& status, int exit_code) {
+  const std::string text = "leat " + verb + ": " + job + ": " + status +
+                           "; nobody read the output to its end (leat jobs describe " + job + " tells the rest)\n";
+  // Not through stderr, whose lock the display may hold; a pipe that is ready takes a short text at once.
+  pollfd error{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&error, 1, 0) == 1 && (error.revents & POLLOUT)) (void)!write(STDERR_FILENO, text.data(), text.size());
+  _exit(exit_code);
+}
+
+int RunCaught(const std::string& verb, const std::function<int()>& run) {
+  try {
+    return run();
+  } catch (const std::exception& error) {
+    return Complain(verb, Error{ErrorCode::kInternal,
+                                std::string("ended by an exception, which is a fault of Leat's: ") + error.what()});
+  }
 }
 
 const jobs::StopLevel& CatchStopSignals() {

@@ -3,6 +3,8 @@
 // tune and jobs share. DaemonFileSystems and JobRepositories: any thread.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,6 +34,7 @@ class DaemonFileSystems final : public jobs::FileSystemResolver {
     std::shared_ptr<Lease> lease;
   };
   Result<Known> Use(const std::string& file_system_id);
+  static Result<Known> MountAndLease(const std::string& state_directory, const std::string& repository);
 
   const std::string state_directory_;
   std::mutex mutex_;  // protects known_; not held while the daemon is asked
@@ -57,6 +60,17 @@ struct JobArguments {
 Result<nlohmann::json> ReadRequest(const std::string& path);
 // One problem a line on standard error, keys' control characters escaped.
 void ShowProblems(const std::string& verb, const std::string& path, const std::vector<RequestProblem>& problems);
+
+// `text` on standard error behind "leat VERB: ", control characters escaped; its line ends are kept, indented.
+void ComplainLines(const std::string& verb, const std::string& text);
+// How long the end of a job waits for a reader of its output that reads nothing.
+inline constexpr std::chrono::milliseconds kReaderPatience{3000};
+// For a display that stands in a write: ends the process without waiting for it, as an ordinary return would. Standard
+// error is told when that is possible without waiting.
+[[noreturn]] void LeaveUnread(const std::string& verb, const std::string& job, const std::string& status,
+                              int exit_code);
+// Runs a verb; an exception becomes a message and exit status 1.
+int RunCaught(const std::string& verb, const std::function<int()>& run);
 
 // SIGINT, SIGTERM and SIGHUP count up to 2 from here on: stop, stop at once.
 const jobs::StopLevel& CatchStopSignals();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -37,6 +38,33 @@ std::string StateDirectory(const Arguments& arguments) {
   return arguments.state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(arguments.state_directory);
 }
 
+struct ListedJob {
+  std::string name, status;
+  double created_s = 0;
+};
+
+// "name  status  month-day hour:minute" in UTC: a child of a tuning job, 45 characters, fits into 80 columns.
+std::string ListText(const std::vector<ListedJob>& listed) {
+  constexpr size_t kNameMax = 47;
+  size_t name_width = 0, status_width = 0;
+  for (const auto& job : listed) {
+    if (job.name.size() <= kNameMax) name_width = std::max(name_width, job.name.size());
+    status_width = std::max(status_width, job.status.size());
+  }
+  std::string text;
+  for (const auto& job : listed) {
+    std::string time = FormatTimeUtc(static_cast<int64_t>(job.created_s) * 1000000000);
+    if (time.size() > 16) time = time.substr(5, 5) + " " + time.substr(11, 5);
+    text += job.name;
+    // A longer name has a line of its own.
+    const size_t used = job.name.size() > kNameMax ? 0 : job.name.size();
+    if (used == 0) text += "\n";
+    text += std::string(name_width - used, ' ') + "  " + job.status +
+            std::string(status_width - job.status.size(), ' ') + "  " + time + "\n";
+  }
+  return text;
+}
+
 Status List(JobStore& store, const Arguments& arguments) {
   LEAT_ASSIGN_OR_RETURN(const auto tuning, store.Names(JobKind::kTuning));
   LEAT_ASSIGN_OR_RETURN(const auto training, store.Names(JobKind::kTraining));
@@ -61,26 +89,31 @@ Status List(JobStore& store, const Arguments& arguments) {
     return {};
   }
   if (tuning.empty() && training.empty()) std::printf("no job has run from %s\n", StateDirectory(arguments).c_str());
-  const auto time = [](const Json& summary) {
-    return FormatTimeUtc(static_cast<int64_t>(summary.value("CreationTime", 0.0)) * 1000000000);
-  };
+  std::vector<ListedJob> listed;
   for (const auto& summary : tuning_list) {
-    const Json counters = summary["TrainingJobStatusCounters"];
-    std::printf("%-44s  %-10s  %s  tuning, %d completed\n", summary.value("HyperParameterTuningJobName", "").c_str(),
-                summary.value("HyperParameterTuningJobStatus", "").c_str(), time(summary).c_str(),
-                counters.value("Completed", 0));
+    const int completed = summary["TrainingJobStatusCounters"].value("Completed", 0);
+    listed.push_back({summary.value("HyperParameterTuningJobName", ""),
+                      summary.value("HyperParameterTuningJobStatus", "") + ": " + std::to_string(completed) + " done",
+                      summary.value("CreationTime", 0.0)});
   }
   for (const auto& summary : training_list) {
-    std::printf("%-44s  %-10s  %s  %s\n", summary.value("TrainingJobName", "").c_str(),
-                summary.value("TrainingJobStatus", "").c_str(), time(summary).c_str(),
-                summary.value("SecondaryStatus", "").c_str());
+    listed.push_back({summary.value("TrainingJobName", ""), summary.value("SecondaryStatus", ""),
+                      summary.value("CreationTime", 0.0)});
   }
+  std::printf("%s", ListText(listed).c_str());
   return {};
+}
+
+// Text of a script's, its line ends kept, for a terminal; ends with a line end.
+std::string Indented(const std::string& text) {
+  std::string out;
+  for (const auto& line : Split(text, '\n')) out += (out.empty() ? "" : "            ") + EscapeForDisplay(line) + "\n";
+  return out;
 }
 
 void ShowTrainingJob(const std::string& name, const jobs::JobState& state, const Json& description) {
   std::printf("%s: %s (%s)\n", name.c_str(), state.status.c_str(), state.secondary.c_str());
-  if (!state.failure_reason.empty()) std::printf("  failure   %s\n", EscapeForDisplay(state.failure_reason).c_str());
+  if (!state.failure_reason.empty()) std::printf("  failure   %s", Indented(state.failure_reason).c_str());
   for (const auto& transition : state.transitions) {
     std::printf("  %s  %-12s  %s\n", FormatTimeUtc(transition.start_ns).c_str(), transition.status.c_str(),
                 transition.message.c_str());
@@ -94,39 +127,51 @@ void ShowTrainingJob(const std::string& name, const jobs::JobState& state, const
   for (const auto& warning : state.warnings) std::printf("  warning   %s\n", EscapeForDisplay(warning).c_str());
 }
 
-Status Describe(JobStore& store, const Arguments& arguments) {
-  const auto state = store.Load(arguments.name);
-  if (!state && state.error().code == ErrorCode::kNotFound) {
-    auto study = tuner::LoadStudy(store, arguments.name);
-    if (!study) return Fail(study.error());
-    if (arguments.json) {
-      PrintJson(tuner::DescribeTuningJob(arguments.name, *study));
-    } else {
-      std::printf("%s: %s\n%s", arguments.name.c_str(), study->status.c_str(), tuner::StudyTable(*study, 80).c_str());
-    }
+// A training and a tuning job may share a name; a training job that has ended then stands behind the tuning job.
+Result<JobKind> KindOf(JobStore& store, const std::string& name) {
+  const auto training = store.Load(name);
+  if (!training && training.error().code != ErrorCode::kNotFound) return Fail(training.error());
+  if (training && !training->IsTerminal()) return JobKind::kTraining;
+  const auto tuning = store.Events(JobKind::kTuning, name);
+  if (tuning) return JobKind::kTuning;
+  if (tuning.error().code != ErrorCode::kNotFound) return Fail(tuning.error());
+  if (!training) return Fail(training.error());
+  return JobKind::kTraining;
+}
+
+Status DescribeTuning(JobStore& store, const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(const tuner::Study study, tuner::LoadStudy(store, arguments.name));
+  if (arguments.json) {
+    PrintJson(tuner::DescribeTuningJob(arguments.name, study));
     return {};
   }
-  if (!state) return Fail(state.error());
+  std::printf("%s: %s\n%s", arguments.name.c_str(), study.status.c_str(), tuner::StudyTable(study, 80).c_str());
+  for (const auto& line : tuner::FailureLines(study)) std::printf("%s", Indented(line).c_str());
+  return {};
+}
+
+Status DescribeTraining(JobStore& store, const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(const jobs::JobState state, store.Load(arguments.name));
   LEAT_ASSIGN_OR_RETURN(const auto samples, store.Samples(arguments.name));
-  const Json description = jobs::DescribeTrainingJob(arguments.name, *state, samples);
+  const Json description = jobs::DescribeTrainingJob(arguments.name, state, samples);
   if (arguments.json) {
     PrintJson(description);
   } else {
-    ShowTrainingJob(arguments.name, *state, description);
+    ShowTrainingJob(arguments.name, state, description);
   }
   return {};
 }
 
+Status Describe(JobStore& store, const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(const JobKind kind, KindOf(store, arguments.name));
+  return kind == JobKind::kTraining ? DescribeTraining(store, arguments) : DescribeTuning(store, arguments);
+}
+
 // The running `leat train` or `leat tune` sees the request within a second.
 Status Stop(JobStore& store, const Arguments& arguments) {
-  JobKind kind = JobKind::kTraining;
-  auto events = store.Events(kind, arguments.name);
-  if (!events && events.error().code == ErrorCode::kNotFound) {
-    kind = JobKind::kTuning;
-    events = store.Events(kind, arguments.name);
-  }
-  if (!events) return Fail(events.error());
-  const jobs::JobState state = jobs::Fold(*events);
+  LEAT_ASSIGN_OR_RETURN(const JobKind kind, KindOf(store, arguments.name));
+  LEAT_ASSIGN_OR_RETURN(const auto events, store.Events(kind, arguments.name));
+  const jobs::JobState state = jobs::Fold(events);
   if (state.IsTerminal()) {
     return Fail(ErrorCode::kBusy, std::string("The request was rejected because the ") +
                                       (kind == JobKind::kTraining ? "training" : "tuning") + " job is in status " +
@@ -156,7 +201,7 @@ Status Logs(JobStore& store, const Arguments& arguments) {
   }
 }
 
-int Run(const Arguments& arguments, Status (*action)(JobStore&, const Arguments&)) {
+int RunAction(const Arguments& arguments, Status (*action)(JobStore&, const Arguments&)) {
   auto store = JobStore::Open(StateDirectory(arguments));
   if (!store) return Complain("jobs", store.error());
   Status status = (*store)->EndAbandoned(jobs::WallTimeNs());
@@ -174,7 +219,9 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
     CLI::App* sub = verb->add_subcommand(name, help);
     if (named) sub->add_option("NAME", arguments->name, "the job's name")->required();
     sub->add_option("--state-dir", arguments->state_directory, "where jobs are kept");
-    sub->callback([arguments, action, &exit_code] { exit_code = Run(*arguments, action); });
+    sub->callback([arguments, action, &exit_code] {
+      exit_code = RunCaught("jobs", [&] { return RunAction(*arguments, action); });
+    });
     return std::pair(sub, arguments);
   };
   const auto [list, list_arguments] = add("list", "All jobs, in order of submission", false, List);

@@ -4,8 +4,10 @@
 #include <CLI/CLI.hpp>
 #include <clocale>
 #include <cstdio>
+#include <memory>
 
 #include "base/log.h"
+#include "cli/help_format.h"
 #include "cli/jobs.h"
 #include "cli/train.h"
 #include "cli/tune.h"
@@ -18,11 +20,12 @@ int main(int argc, char** argv) {
   if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) std::setlocale(LC_CTYPE, "");
   CLI::App app{"Leat brings S3 data to training jobs: mounted at once, fetched once, read at local speed"};
   app.set_version_flag("--version", std::string("leat ") + kVersion);
+  app.formatter(std::make_shared<HelpFormat>());
   app.require_subcommand(1);
   app.footer(
       "Exit status: 0 done, 1 failed, 2 wrong usage. Errors are one line on standard error.\n"
       "Example:\n"
-      "  leat mount s3://my-bucket/imagenet/ /mnt/data && leat status && leat unmount /mnt/data");
+      "  leat mount s3://my-bucket/imagenet/ /mnt/data && leat status");
 
   int exit_code = 0;
   AddMountCommand(app, exit_code);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/state_directory.h"
+#include "control/raw_text.h"
 
 namespace leat::cli {
 namespace {
@@ -46,7 +47,8 @@ std::optional<RegisteredMount> ReadEntry(const std::string& path) {
   if (!Trusted(path)) return std::nullopt;
   auto text = ReadFile(path, 1u << 16);
   if (!text) return std::nullopt;
-  const Json object = Json::parse(*text, nullptr, false);
+  Json object = Json::parse(*text, nullptr, false);
+  control::UnescapeTexts(object);
   const auto member = [&](const char* name) {
     return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>()
                                                                                    : "";
@@ -92,14 +94,22 @@ std::optional<LocatedPath> Enclosing(const std::vector<std::string>& mountpoints
 
 }  // namespace
 
-Status RegisterMount(const RegisteredMount& mount) {
-  const std::string directory = OwnDirectory();
+Status RegisterMount(const RegisteredMount& mount) { return RegisterMountIn(OwnDirectory(), mount); }
+
+Status RegisterMountIn(const std::string& directory, const RegisteredMount& mount) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(directory, 0755));
   if (!Trusted(directory)) return Fail(ErrorCode::kDenied, directory + " belongs to another user");
+  // The daemon's umask hides what it makes.
+  const std::string parent = directory.substr(0, directory.rfind('/'));
+  for (const std::string& path : {parent, directory}) {
+    if (chmod(path.c_str(), 0755) != 0) return FailErrno(errno, "chmod " + path);
+  }
+  const std::string entry = EntryPath(directory, mount.mountpoint);
   const Json object = {
       {"mountpoint", mount.mountpoint}, {"file_system", mount.file_system}, {"state_directory", mount.state_directory}};
-  return WriteFileAtomically(EntryPath(directory, mount.mountpoint),
-                             object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", 0644, false);
+  LEAT_RETURN_IF_ERROR(WriteFileAtomically(entry, control::DumpWithRawBytes(object) + "\n", 0644, false));
+  if (chmod(entry.c_str(), 0644) != 0) return FailErrno(errno, "chmod " + entry);
+  return {};
 }
 
 void UnregisterMount(const std::string& mountpoint) { unlink(EntryPath(OwnDirectory(), mountpoint).c_str()); }
@@ -137,6 +147,21 @@ std::vector<std::string> LeatMountpoints(std::string_view text) {
     }
   }
   return mountpoints;
+}
+
+std::optional<uint32_t> UserOfMount(std::string_view mountinfo, const std::string& mountpoint) {
+  std::optional<uint32_t> user;
+  for (const std::string& line : Split(mountinfo, '\n')) {
+    const std::vector<std::string> fields = Split(line, ' ');
+    const auto separator = std::find(fields.begin(), fields.end(), "-");
+    if (fields.size() < 5 || fields.end() - separator < 4 || UnescapeOctal(fields[4]) != mountpoint) continue;
+    for (const std::string& option : Split(separator[3], ',')) {
+      if (option.rfind("user_id=", 0) != 0) continue;
+      if (const auto id = ParseUnsigned(std::string_view(option).substr(8)); id && *id <= UINT32_MAX)
+        user = static_cast<uint32_t>(*id);  // of several at one place, the uppermost is the last
+    }
+  }
+  return user;
 }
 
 Result<std::string> AbsolutePath(const std::string& path) {

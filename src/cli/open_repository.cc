@@ -60,6 +60,7 @@ Result<OpenedRepository> OpenRepository(const Json& request, const RepositoryUrl
     LEAT_ASSIGN_OR_RETURN(auto store,
                           s3::S3ObjectStore::Create(options, EnvironmentOf(request), counted->counters, clock));
     opened.check = [raw = store.get(), prefix = repository.prefix] { return raw->Check(prefix); };
+    opened.renew_credentials = [raw = store.get()](const Json& other) { raw->RenewCredentials(EnvironmentOf(other)); };
     counted->store = std::move(store);
   }
   opened.store = std::shared_ptr<env::ObjectStore>(counted, counted->store.get());

@@ -20,7 +20,10 @@ struct OpenedRepository {
   const env::RequestCounters* counters = nullptr;  // lives as long as the store; null: it counts nothing
   // Asks the repository for one listing and says in words what is wrong; blocks for some seconds at most. Empty: a LIST
   // does.
-  std::function<Status()> check;
+  // Whether anything lies below the prefix.
+  std::function<Result<bool>()> check;
+  // Takes over the credentials of another request's "environment", if it has any. Does not wait. Empty: there are none.
+  std::function<void(const nlohmann::json& request)> renew_credentials;
 };
 
 // "aws", an endpoint's scheme and authority, or "directory": what a bucket's name is relative to. Found as a request to

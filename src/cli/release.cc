@@ -11,10 +11,9 @@ namespace {
 
 Result<uint64_t> ReleaseOne(const std::string& path, const std::string& state_directory) {
   LEAT_ASSIGN_OR_RETURN(const ServedPath served, FindServed(path, state_directory));
-  auto result = CallDaemon(served.state_directory,
-                           {{"verb", "release"}, {"mountpoint", served.mountpoint}, {"path", served.relative}},
-                           StartPolicy::kMustRun);
-  if (!result) return Fail(result.error().code, path + ": " + result.error().message);
+  auto result =
+      CallMounted(served.state_directory, served.mountpoint, {{"verb", "release"}, {"path", served.relative}});
+  if (!result) return Fail(WithPath(path, served.mountpoint, result.error()));
   return result->value("bytes_released", uint64_t{0});
 }
 

@@ -2,6 +2,7 @@
 // leat restore: fetch contents ahead of their use.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
@@ -44,7 +45,7 @@ class ProgressLine {
     const double seconds = std::chrono::duration<double>(now - start_).count();
     const uint64_t bytes = Number(progress, "bytes_done");
     const double rate = seconds > 0 ? static_cast<double>(bytes) / seconds : 0;
-    std::string line = FormatCount(files_ + Number(progress, "files_done")) + " files, " + FormatBytes(bytes_ + bytes) +
+    std::string line = Counted(files_ + Number(progress, "files_done"), "file") + ", " + FormatBytes(bytes_ + bytes) +
                        " restored, " + FormatBytes(static_cast<uint64_t>(rate)) + "/s";
     const uint64_t total = Number(progress, "bytes");
     if (total > bytes && rate > 0) line += ", " + FormatSeconds(static_cast<double>(total - bytes) / rate) + " left";
@@ -62,17 +63,21 @@ class ProgressLine {
     files_ += Number(result, "files_done");
     bytes_ += Number(result, "bytes_done");
     skipped_ += Number(result, "files_skipped");
+    started_ += Number(result, "paths");
   }
   void Clear() {
     if (drawn_) std::fprintf(stderr, "\r%*s\r", static_cast<int>(kLineWidth), "");
     drawn_ = false;
   }
+  void Started() const {
+    std::printf("restoring %s in the background; leat status shows it\n", Counted(started_, "path").c_str());
+  }
   void Summary() {
     Clear();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    std::printf("restored %s files, %s in %s", FormatCount(files_).c_str(), FormatBytes(bytes_).c_str(),
+    std::printf("restored %s, %s in %s", Counted(files_, "file").c_str(), FormatBytes(bytes_).c_str(),
                 FormatSeconds(seconds).c_str());
-    if (skipped_) std::printf("; %s files not kept: the cache is full", FormatCount(skipped_).c_str());
+    if (skipped_) std::printf("; %s not kept: the cache is full", Counted(skipped_, "file").c_str());
     std::printf("\n");
   }
 
@@ -82,6 +87,7 @@ class ProgressLine {
   SteadyTime shown_ = start_;
   bool drawn_ = false;
   uint64_t files_ = 0, bytes_ = 0, skipped_ = 0;
+  uint64_t started_ = 0;  // paths that go on in the background
 };
 
 // One file system's share of the command, in requests that fit the protocol's lines.
@@ -90,14 +96,13 @@ Status RestoreOn(const std::string& state_directory, const std::string& mountpoi
   for (size_t next = 0; next < paths.size();) {
     Json part = Json::array();
     for (size_t bytes = 0; next < paths.size() && bytes < kRequestBytesMax; ++next) {
-      bytes += 2 * paths[next].size() + 4;
+      bytes += 4 * paths[next].size() + 4;
       part.push_back(paths[next]);
     }
     // The parts of a plan go one after another, in its order.
-    const Json request = {
-        {"verb", "restore"}, {"mountpoint", mountpoint}, {"paths", part}, {"plan", plan}, {"wait", wait}};
-    LEAT_ASSIGN_OR_RETURN(const Json result, CallDaemon(state_directory, request, StartPolicy::kMustRun,
-                                                        [&](const Json& progress) { line.Show(progress); }));
+    const Json request = {{"verb", "restore"}, {"paths", part}, {"plan", plan}, {"wait", wait}};
+    LEAT_ASSIGN_OR_RETURN(const Json result, CallMounted(state_directory, mountpoint, request,
+                                                         [&](const Json& progress) { line.Show(progress); }));
     line.Add(result);
   }
   return {};
@@ -111,7 +116,13 @@ Result<std::pair<ServedPath, std::vector<std::string>>> ReadPlan(const Arguments
     if (!line.empty()) lines.push_back(std::move(line));
   }
   if (lines.empty()) return Fail(ErrorCode::kInvalidArgument, arguments.plan + " names no file");
-  const std::string& anchor = arguments.paths.empty() ? lines[0] : arguments.paths[0];
+  const auto absolute = std::find_if(lines.begin(), lines.end(), [](const auto& line) { return line[0] == '/'; });
+  if (arguments.paths.empty() && absolute == lines.end()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                arguments.plan + " names no absolute path; say which mount it is for: leat restore MOUNTPOINT --plan " +
+                    arguments.plan);
+  }
+  const std::string& anchor = arguments.paths.empty() ? *absolute : arguments.paths[0];
   LEAT_ASSIGN_OR_RETURN(ServedPath served, FindServed(anchor, arguments.state_directory));
   std::vector<std::string> paths;
   paths.reserve(lines.size());
@@ -156,7 +167,12 @@ int RunRestore(const Arguments& arguments) {
     for (const auto& [where, paths] : by_mount)
       note(RestoreOn(where.first, where.second, paths, false, arguments.wait, line));
   }
-  if (arguments.wait && exit_code == 0) line.Summary();
+  if (exit_code != 0) return exit_code;
+  if (arguments.wait) {
+    line.Summary();
+  } else {
+    line.Started();
+  }
   return exit_code;
 }
 
@@ -168,7 +184,7 @@ void AddRestoreCommand(CLI::App& app, int& exit_code) {
   verb->footer(
       "Examples:\n"
       "  leat restore /mnt/data/train --wait\n"
-      "  leat restore /mnt/data --plan epoch1.txt     (paths one a line, in the order of use)");
+      "  leat restore /mnt/data --plan epoch1.txt    (a path a line, in the order of use)");
   verb->add_option("PATH", arguments->paths, "Files, or directories with all below them");
   verb->add_flag("--wait", arguments->wait, "Show progress until all is there; Ctrl-C cancels the rest");
   verb->add_option("--plan", arguments->plan,
@@ -176,9 +192,14 @@ void AddRestoreCommand(CLI::App& app, int& exit_code) {
   verb->add_option("--state-dir", arguments->state_directory,
                    "The daemon's state directory (found by itself as a rule)");
   verb->callback([arguments, &exit_code] {
-    exit_code = arguments->paths.empty() && arguments->plan.empty()
-                    ? Complain("restore", {ErrorCode::kInvalidArgument, "name a path, or a plan with --plan FILE"})
-                    : RunRestore(*arguments);
+    const auto refuse = [](const char* what) { return Complain("restore", {ErrorCode::kInvalidArgument, what}); };
+    if (arguments->paths.empty() && arguments->plan.empty()) {
+      exit_code = refuse("name a path, or a plan with --plan FILE");
+    } else if (arguments->paths.size() > 1 && !arguments->plan.empty()) {
+      exit_code = refuse("a plan is for one mount: name one PATH with --plan, or none");
+    } else {
+      exit_code = RunRestore(*arguments);
+    }
   });
 }
 

@@ -11,17 +11,11 @@ namespace {
 
 Result<Json> StateOf(const std::string& path, const std::string& state_directory) {
   LEAT_ASSIGN_OR_RETURN(const ServedPath served, FindServed(path, state_directory));
-  auto result = CallDaemon(served.state_directory,
-                           {{"verb", "state"}, {"mountpoint", served.mountpoint}, {"path", served.relative}},
-                           StartPolicy::kMustRun);
+  auto result = CallMounted(served.state_directory, served.mountpoint, {{"verb", "state"}, {"path", served.relative}});
   if (result) return result;
-  // A dead daemon's mount stays in the mount table: that is not a missing file.
-  if (result.error().message.rfind("no file system is mounted", 0) == 0) {
-    return Fail(ErrorCode::kUnavailable, "the daemon of " + served.mountpoint + " is gone; run leat mount again");
-  }
-  const bool missing = result.error().code == ErrorCode::kNotFound;
-  return Fail(result.error().code, "get HSM state for '" + path +
-                                       "' failed: " + (missing ? "No such file or directory" : result.error().message));
+  Error error = result.error();
+  if (error.code == ErrorCode::kNotFound) error.message = "No such file or directory";
+  return Fail(WithPath("get HSM state for '" + path + "' failed", served.mountpoint, std::move(error)));
 }
 
 }  // namespace

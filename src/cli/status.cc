@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/log.h"
 #include "cli/daemon_client.h"
 #include "cli/mount_registry.h"
 #include "cli/status_text.h"
 #include "cli/verbs.h"
+#include "fuse/mount.h"
 
 namespace leat::cli {
 namespace {
@@ -28,35 +30,66 @@ std::vector<std::string> StateDirectories(const std::string& option) {
   return directories;
 }
 
-Status RunStatus(const Arguments& arguments) {
-  Json request = {{"verb", "status"}};
-  std::vector<std::string> directories = StateDirectories(arguments.state_directory);
-  if (!arguments.mountpoint.empty()) {
-    LEAT_ASSIGN_OR_RETURN(const ServedPath served, FindServed(arguments.mountpoint, arguments.state_directory));
-    request["mountpoint"] = served.mountpoint;
-    directories = {served.state_directory};
+// What daemons that died have left of the state directory's mounts; `alive`: the status of the one that runs now.
+Json DeadMounts(const std::string& state_directory, const Json& alive) {
+  Json dead = Json::array();
+  for (const auto& mount : RegisteredMounts()) {
+    if (mount.state_directory != state_directory) continue;
+    const Json mounted = alive.value("file_systems", Json::array());
+    const bool is_alive = std::any_of(mounted.begin(), mounted.end(), [&](const Json& file_system) {
+      return file_system.contains("mountpoint") && file_system["mountpoint"] == mount.mountpoint;
+    });
+    if (is_alive || fuse::InspectMountpoint(mount.mountpoint) != fuse::MountpointState::kDead) continue;
+    dead.push_back({{"mountpoint", mount.mountpoint}, {"file_system", mount.file_system}});
   }
-  bool any = false;
+  return dead;
+}
+
+Json NoDaemon() { return {{"daemon", nullptr}, {"file_systems", Json::array()}}; }
+
+std::string Text(const Json& status) { return status.dump(2, ' ', false, Json::error_handler_t::replace); }
+
+Status ShowOne(const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(const ServedPath served, FindServed(arguments.mountpoint, arguments.state_directory));
+  LEAT_ASSIGN_OR_RETURN(const Json status,
+                        CallMounted(served.state_directory, served.mountpoint, {{"verb", "status"}}));
+  std::printf("%s", arguments.json ? (Text(status) + "\n").c_str() : RenderStatus(status).c_str());
+  return {};
+}
+
+Status ShowAll(const Arguments& arguments) {
+  const std::vector<std::string> directories = StateDirectories(arguments.state_directory);
+  std::vector<Json> found;  // of each daemon that runs
+  Json dead = Json::array();
+  std::string others;
   for (const std::string& directory : directories) {
-    auto status = CallDaemon(directory, request, StartPolicy::kMustRun);
+    auto status = CallDaemon(directory, {{"verb", "status"}}, StartPolicy::kMustRun);
+    if (!status && status.error().code == ErrorCode::kDenied && directory != directories.front()) {
+      others += EscapeForDisplay(directory) + " is served by another user's daemon\n";  // root's, as a rule
+      continue;
+    }
+    if (!status && status.error().code != ErrorCode::kNotFound) return Fail(status.error());
+    const Json left = DeadMounts(directory, status ? *status : NoDaemon());
     if (!status) {
-      // No daemon there, or, with a mountpoint named, no such mount: only the latter is an error.
-      if (arguments.mountpoint.empty() && status.error().code == ErrorCode::kNotFound) continue;
-      return Fail(status.error());
+      dead.insert(dead.end(), left.begin(), left.end());
+      continue;
     }
-    if (arguments.json) {
-      std::printf("%s\n", status->dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-      return {};
-    }
-    std::printf("%s%s", any ? "\n" : "", RenderStatus(*status).c_str());
-    any = true;
+    (*status)["dead_mounts"] = left;
+    found.push_back(std::move(*status));
   }
-  if (any) return {};
   if (arguments.json) {
-    std::printf("{\"daemon\":null,\"file_systems\":[]}\n");
-  } else {
-    std::printf("no file system is mounted from %s\n", directories.front().c_str());
+    Json shown = found.empty() ? NoDaemon() : found.front();
+    Json more = Json::array();
+    for (size_t i = 1; i < found.size(); ++i) more.push_back(found[i]);
+    if (!shown.contains("dead_mounts")) shown["dead_mounts"] = Json::array();
+    shown["dead_mounts"].insert(shown["dead_mounts"].end(), dead.begin(), dead.end());
+    shown["other_daemons"] = more;
+    std::printf("%s\n", Text(shown).c_str());
+    return {};
   }
+  for (size_t i = 0; i < found.size(); ++i) std::printf("%s%s", i > 0 ? "\n" : "", RenderStatus(found[i]).c_str());
+  if (found.empty()) std::printf("no file system is mounted from %s\n", directories.front().c_str());
+  std::printf("%s%s", RenderDeadMounts({{"dead_mounts", dead}}).c_str(), others.c_str());
   return {};
 }
 
@@ -70,7 +103,7 @@ void AddStatusCommand(CLI::App& app, int& exit_code) {
   verb->add_option("--state-dir", arguments->state_directory, "The daemon's state directory");
   verb->add_flag("--json", arguments->json, "For programs (docs/status-json.md)");
   verb->callback([arguments, &exit_code] {
-    const auto status = RunStatus(*arguments);
+    const auto status = arguments->mountpoint.empty() ? ShowAll(*arguments) : ShowOne(*arguments);
     exit_code = status ? 0 : Complain("status", status.error());
   });
 }

@@ -75,30 +75,29 @@ std::string RenderFileSystem(const Json& fs) {
   const bool managed = fs.contains("managed") && fs["managed"].is_boolean() && fs["managed"].get<bool>();
   out += Line("mounted at", Text(fs, "mountpoint") + (managed ? " (for jobs)" : ""));
   const std::string state = Text(import, "state");
-  std::string contents = FormatCount(Number(fs, "files")) + " files, " + FormatBytes(Number(fs, "bytes"));
-  if (state == "running") contents += " so far; importing, " + FormatCount(Number(import, "objects")) + " objects seen";
+  std::string contents = Counted(Number(fs, "files"), "file") + ", " + FormatBytes(Number(fs, "bytes"));
+  if (state == "running") contents += " so far; importing, " + Counted(Number(import, "objects"), "object") + " seen";
   if (state == "failed") contents += " so far; the import has failed (leat import retries)";
   out += Line("contents", contents);
-  out += Line("restored", FormatCount(Number(restored, "files")) + " files, " + FormatBytes(Number(restored, "bytes")) +
+  out += Line("restored", Counted(Number(restored, "files"), "file") + ", " + FormatBytes(Number(restored, "bytes")) +
                               " (" + Percent(Number(restored, "bytes"), Number(fs, "bytes")) + ")");
   if (Number(fetching, "files") || Number(fs, "queued")) {
-    out +=
-        Line("fetching", FormatCount(Number(fetching, "files")) + " files, " + FormatBytes(Number(fetching, "bytes")) +
-                             "; " + FormatCount(Number(fs, "queued")) + " queued");
+    out += Line("fetching", Counted(Number(fetching, "files"), "file") + ", " + FormatBytes(Number(fetching, "bytes")) +
+                                "; " + FormatCount(Number(fs, "queued")) + " queued");
   }
   char rates[64];
   std::snprintf(rates, sizeof rates, "; now %.0f requests/s, ", Fraction(s3, "requests_per_s"));
-  out += Line("received", FormatBytes(Number(s3, "bytes_received")) + " in " + FormatCount(Number(requests, "s3.get")) +
-                              " GETs, " + FormatCount(Number(requests, "s3.list")) + " LISTs" + rates +
-                              FormatBytes(static_cast<uint64_t>(Fraction(s3, "bytes_per_s"))) + "/s");
-  if (Number(s3, "errors") || Number(s3, "retries")) {
-    out += Line("trouble", FormatCount(Number(s3, "errors")) + " requests failed, " +
-                               FormatCount(Number(s3, "retries")) + " retried");
-  }
   out +=
-      Line("reads", FormatCount(Number(reads, "count")) + " (" +
-                        Percent(Number(reads, "hits"), Number(reads, "count")) + " from the cache), " +
-                        FormatBytes(Number(reads, "bytes")) + ", " + FormatCount(Number(reads, "errors")) + " errors");
+      Line("received", FormatBytes(Number(s3, "bytes_received")) + " in " + Counted(Number(requests, "s3.get"), "GET") +
+                           ", " + Counted(Number(requests, "s3.list"), "LIST") + rates +
+                           FormatBytes(static_cast<uint64_t>(Fraction(s3, "bytes_per_s"))) + "/s");
+  if (Number(s3, "errors") || Number(s3, "retries")) {
+    out += Line("trouble", Counted(Number(s3, "errors"), "request") + " failed, " + FormatCount(Number(s3, "retries")) +
+                               " retried");
+  }
+  out += Line("reads", FormatCount(Number(reads, "count")) + " (" +
+                           Percent(Number(reads, "hits"), Number(reads, "count")) + " from the cache), " +
+                           FormatBytes(Number(reads, "bytes")) + ", " + Counted(Number(reads, "errors"), "error"));
   return out;
 }
 
@@ -115,6 +114,21 @@ std::string FormatCount(uint64_t count) {
   return text;
 }
 
+std::string Counted(uint64_t count, const std::string& noun, const std::string& plural) {
+  return FormatCount(count) + " " + (count == 1 ? noun : plural.empty() ? noun + "s" : plural);
+}
+
+std::string RenderDeadMounts(const Json& status) {
+  std::string out;
+  const auto dead = status.find("dead_mounts");
+  if (dead == status.end() || !dead->is_array()) return out;
+  for (const Json& mount : *dead) {
+    out += "\n" + Shortened(Text(mount, "mountpoint") + " is dead", kColumns) + "\n";
+    out += "  its daemon is gone: leat unmount it, or leat mount again\n";
+  }
+  return out;
+}
+
 std::string RenderStatus(const Json& status) {
   const Json daemon = Object(status, "daemon"), capacity = Object(status, "capacity");
   std::string out =
@@ -128,10 +142,10 @@ std::string RenderStatus(const Json& status) {
          Percent(Number(capacity, "used_bytes"), Number(capacity, "total_bytes")) + ")\n";
   const auto file_systems = status.find("file_systems");
   if (file_systems == status.end() || !file_systems->is_array() || file_systems->empty()) {
-    return out + "no file system is mounted\n";
+    return out + "no file system is mounted\n" + RenderDeadMounts(status);
   }
   for (const Json& fs : *file_systems) out += "\n" + RenderFileSystem(fs);
-  return out;
+  return out + RenderDeadMounts(status);
 }
 
 }  // namespace leat::cli

@@ -11,6 +11,7 @@
 #include "cli/job_services.h"
 #include "cli/verbs.h"
 #include "jobs/describe.h"
+#include "jobs/queued_observer.h"
 
 namespace leat::cli {
 namespace {
@@ -61,8 +62,14 @@ int RunTrain(const JobArguments& arguments) {
   DaemonFileSystems file_systems(options.state_directory);
   JobRepositories repositories;
   TrainDisplay display(arguments.json ? stderr : stdout);
-  const auto state = jobs::RunTrainingJob(check.job, options, {**store, file_systems, repositories, display, stop});
-  if (!state) return Complain("train", state.error());
+  jobs::QueuedObserver queue(display);
+  queue.Start();
+  const auto state = jobs::RunTrainingJob(check.job, options, {**store, file_systems, repositories, queue, stop});
+  const bool all_shown = queue.Finish(kReaderPatience);
+  if (!state && all_shown) return Complain("train", state.error());
+  if (!state) LeaveUnread("train", check.job.name, "Failed", 1);
+  const int exit_code = state->status == "Completed" ? 0 : stop.load() > 0 ? 130 : 1;
+  if (!all_shown && !arguments.json) LeaveUnread("train", check.job.name, state->status, exit_code);
   if (arguments.json) {
     const auto samples = (*store)->Samples(check.job.name);
     const Json description =
@@ -73,10 +80,12 @@ int RunTrain(const JobArguments& arguments) {
                 jobs::AccountingText(*state).c_str());
     if (!state->model_artifacts.empty()) std::printf("model: %s\n", EscapeForDisplay(state->model_artifacts).c_str());
   }
-  if (!state->failure_reason.empty())
-    std::fprintf(stderr, "leat train: %s\n", EscapeForDisplay(state->failure_reason).c_str());
-  if (state->status == "Completed") return 0;
-  return stop.load() > 0 ? 130 : 1;
+  if (!all_shown) {
+    std::fflush(stdout);
+    LeaveUnread("train", check.job.name, state->status, exit_code);
+  }
+  if (!state->failure_reason.empty()) ComplainLines("train", state->failure_reason);
+  return exit_code;
 }
 
 }  // namespace
@@ -95,7 +104,7 @@ void AddTrainCommand(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1024));
   verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
   verb->footer("Example:\n  leat train job.json && leat jobs describe my-job");
-  verb->callback([arguments, &exit_code] { exit_code = RunTrain(*arguments); });
+  verb->callback([arguments, &exit_code] { exit_code = RunCaught("train", [&] { return RunTrain(*arguments); }); });
 }
 
 }  // namespace leat::cli

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/tune.h"
 
-#include <sys/prctl.h>
-
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "cli/job_services.h"
 #include "cli/verbs.h"
+#include "jobs/queued_observer.h"
 #include "tuner/tuning_run.h"
 
 namespace leat::cli {
@@ -71,7 +71,10 @@ class TuneDisplay final : public jobs::RunObserver {
   std::string Text(const std::string& job, const Line& line) const {
     std::string text = job + "  " + line.status;
     for (const auto& [name, value] : line.metrics) text += "  " + EscapeForDisplay(name) + "=" + value;
-    if (is_terminal_ && text.size() >= columns_) text.resize(columns_ - 1);
+    if (is_terminal_ && text.size() >= columns_) {
+      text.resize(columns_ - 1);
+      while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0x80)) text.pop_back();
+    }
     return text;
   }
   void Show(const std::string& job, const Line& line) {
@@ -127,8 +130,14 @@ int RunTune(const JobArguments& arguments) {
   DaemonFileSystems file_systems(options.state_directory);
   JobRepositories repositories;
   TuneDisplay display(arguments.json ? stderr : stdout, check.job.objective);
-  const auto study = tuner::RunTuningJob(check.job, options, {**store, file_systems, repositories, display, stop});
-  if (!study) return Complain("tune", study.error());
+  jobs::QueuedObserver queue(display);
+  queue.Start();
+  const auto study = tuner::RunTuningJob(check.job, options, {**store, file_systems, repositories, queue, stop});
+  const bool all_shown = queue.Finish(kReaderPatience);
+  if (!study && all_shown) return Complain("tune", study.error());
+  if (!study) LeaveUnread("tune", check.job.name, "Failed", 1);
+  const int exit_code = study->status == "Completed" ? 0 : stop.load() > 0 ? 130 : 1;
+  if (!all_shown && !arguments.json) LeaveUnread("tune", check.job.name, study->status, exit_code);
   if (arguments.json) {
     const Json description = tuner::DescribeTuningJob(check.job.name, *study);
     std::printf("%s\n", description.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
@@ -136,10 +145,13 @@ int RunTune(const JobArguments& arguments) {
     std::printf("\n%s: %s\n%s", check.job.name.c_str(), study->status.c_str(),
                 tuner::StudyTable(*study, TerminalColumns()).c_str());
   }
-  if (!study->failure_reason.empty())
-    std::fprintf(stderr, "leat tune: %s\n", EscapeForDisplay(study->failure_reason).c_str());
-  if (study->status == "Completed") return 0;
-  return stop.load() > 0 ? 130 : 1;
+  if (!all_shown) {
+    std::fflush(stdout);
+    LeaveUnread("tune", check.job.name, study->status, exit_code);
+  }
+  for (const auto& line : tuner::FailureLines(*study)) ComplainLines("tune", line);
+  if (!study->failure_reason.empty()) ComplainLines("tune", study->failure_reason);
+  return exit_code;
 }
 
 }  // namespace
@@ -158,7 +170,7 @@ void AddTuneCommand(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1024));
   verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
   verb->footer("Example:\n  leat tune tuning-job.json && leat jobs list");
-  verb->callback([arguments, &exit_code] { exit_code = RunTune(*arguments); });
+  verb->callback([arguments, &exit_code] { exit_code = RunCaught("tune", [&] { return RunTune(*arguments); }); });
 }
 
 }  // namespace leat::cli

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -25,13 +26,22 @@ Result<std::unique_ptr<Client>> Client::Connect(const std::string& socket_path, 
   while (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EINTR) continue;
     if (errno == ENOENT || errno == ECONNREFUSED) return Fail(ErrorCode::kNotFound, "no daemon at " + socket_path);
+    if (errno == EACCES)
+      return Fail(ErrorCode::kDenied,
+                  socket_path + " is served by another user's daemon; run the command as that user");
     if (errno != EAGAIN) return FailErrno(errno, "connecting to " + socket_path);
     if (std::chrono::steady_clock::now() >= deadline) {
       return Fail(ErrorCode::kTimedOut, "the daemon at " + socket_path + " takes no connection");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  return std::unique_ptr<Client>(new Client(std::move(socket)));
+  std::unique_ptr<Client> client(new Client(std::move(socket)));
+  LEAT_ASSIGN_OR_RETURN(const PeerCredentials peer, client->Peer());
+  if (peer.uid != geteuid() && peer.uid != 0) {
+    return Fail(ErrorCode::kDenied, socket_path + " is served by another user's daemon (user id " +
+                                        std::to_string(peer.uid) + "); run the command as that user");
+  }
+  return client;
 }
 
 Result<Json> Client::Call(const Json& request, std::chrono::milliseconds silence_max,

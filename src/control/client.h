@@ -14,7 +14,8 @@ namespace leat::control {
 
 class Client {
  public:
-  // kNotFound: nobody listens there. kTimedOut: the daemon does not take the connection.
+  // kNotFound: nobody listens there. kTimedOut: the daemon does not take the connection. kDenied: the listener is
+  // another user's (neither ours nor root's), to whom no request, which may hold credentials, must go.
   static Result<std::unique_ptr<Client>> Connect(const std::string& socket_path, std::chrono::milliseconds wait);
 
   // One request, its progress, its result. `silence_max`: the longest time between two lines of the answer (kTimedOut).

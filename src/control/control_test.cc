@@ -19,6 +19,7 @@
 
 #include "control/client.h"
 #include "control/protocol.h"
+#include "control/raw_text.h"
 #include "control/server.h"
 
 namespace leat::control {
@@ -158,17 +159,42 @@ TEST_F(ControlTest, AnEndlessLineIsRefusedAtTheLimit) {
   EXPECT_THAT(answer, testing::HasSubstr("longer than 1 MiB"));
 }
 
-TEST_F(ControlTest, TextThatIsNotUtf8IsReplacedNotRefused) {
+TEST_F(ControlTest, TextThatIsNotUtf8ArrivesAsItIs) {
   StartServer();
-  auto result = Connect()->Call({{"verb", "echo"},
-                                 {"text",
-                                  "a\xff"
-                                  "b"}},
-                                seconds(5));
-  ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ((*result)["got"],
-            "a\xEF\xBF\xBD"
-            "b");
+  for (const std::string text : {"a\xff"
+                                 "b",
+                                 "\x80\xc0\xbf", "\xc3\xa9", "\xf4\x8f\xbf\xbf", "\xf4\x8f\xbe"}) {
+    auto result = Connect()->Call({{"verb", "echo"}, {"text", text}}, seconds(5));
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ((*result)["got"], text);
+  }
+}
+
+TEST_F(ControlTest, AListenerOfAnotherUserIsRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  constexpr uid_t kNobody = 65534;
+  ASSERT_EQ(0, chmod(directory_.c_str(), 0777));
+  ASSERT_EQ(0, seteuid(kNobody));
+  StartServer();  // whose credentials the kernel notes as it begins to listen
+  ASSERT_EQ(0, seteuid(0));
+  const auto client = Client::Connect(socket_, seconds(5));
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().code, ErrorCode::kDenied);
+  EXPECT_THAT(client.error().message, testing::HasSubstr("another user's daemon"));
+}
+
+TEST(RawTextTest, EveryByteAndPairOfBytesSurvives) {
+  for (int first = 0; first < 256; ++first) {
+    for (int second = 0; second < 256; ++second) {
+      const std::string text = {static_cast<char>(first), static_cast<char>(second), '\xf4', '\x8f'};
+      const std::string escaped = EscapeRawBytes(text);
+      EXPECT_NO_THROW((void)Json(escaped).dump());
+      ASSERT_EQ(UnescapeRawBytes(escaped), text);
+    }
+  }
+  const std::string own = EscapeRawBytes("\xff");
+  EXPECT_EQ(UnescapeRawBytes(EscapeRawBytes(own)), own);
+  EXPECT_EQ(EscapeRawBytes("plain \xc3\xa9"), "plain \xc3\xa9");
 }
 
 TEST_F(ControlTest, ManyClientsAtOnce) {

@@ -8,6 +8,8 @@
 
 #include <cerrno>
 
+#include "control/raw_text.h"
+
 namespace leat::control {
 namespace {
 
@@ -35,6 +37,7 @@ Result<Json> LineChannel::Read(std::chrono::milliseconds wait) {
       Json object = Json::parse(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
       pending_.erase(0, end + 1);
       if (!object.is_object()) return Fail(ErrorCode::kProtocol, "not a JSON object on one line");
+      UnescapeTexts(object);
       return object;
     }
     searched = pending_.size();
@@ -55,7 +58,7 @@ Result<Json> LineChannel::Read(std::chrono::milliseconds wait) {
 
 Status LineChannel::Write(const Json& object, std::chrono::milliseconds wait) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + wait;
-  const std::string line = object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string line = DumpWithRawBytes(object) + "\n";
   for (size_t sent = 0; sent < line.size();) {
     if (!WaitFor(socket_.get(), POLLOUT, deadline)) return Fail(ErrorCode::kTimedOut, "the other side does not read");
     const ssize_t count = send(socket_.get(), line.data() + sent, line.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -26,8 +26,8 @@ class LineChannel {
   // The next object. kNotFound: the other side closed between lines. kTimedOut: no whole line within `wait`.
   // kProtocol: too long, cut short, not JSON or not an object; the stream is of no further use then.
   Result<Json> Read(std::chrono::milliseconds wait);
-  // kUnavailable: the other side is gone. kTimedOut: it does not read. Text that is not UTF-8 is replaced, never
-  // refused.
+  // kUnavailable: the other side is gone. kTimedOut: it does not read. Text that is not UTF-8 arrives as it is
+  // (raw_text.h).
   Status Write(const Json& object, std::chrono::milliseconds wait);
   // True once the other side has closed or died. Does not wait.
   bool PeerGone() const;

@@ -35,8 +35,8 @@ void InstallWakeSignal() {
 }
 
 // Debian 12's libfuse (3.14) never passes FUSE_PARALLEL_DIROPS on (libfuse's pull request 861): the kernel would then
-// hold a lock of the directory through each look-up, and a listing that waits for S3 would hold up every name beside it.
-// So the reply to INIT, the first reply of a session, gets the flag on its way.
+// hold a lock of the directory through each look-up, and a listing that waits for S3 would hold up every name beside
+// it. So the reply to INIT, the first reply of a session, gets the flag on its way.
 ssize_t WriteReply(int file, struct iovec* pieces, int count, void* userdata) {
   Server& server = *static_cast<Server*>(userdata);
   if (!server.init_replied.exchange(true) && count == 2 &&

@@ -85,6 +85,12 @@ struct Answer {
   Status status;
 };
 
+struct WantedObject {  // of a restore, not asked for yet, or not now
+  cache::ObjectRef object;
+  uint64_t bytes_counted = 0;  // in the restore's progress already
+  uint32_t refusals = 0;       // how often the cache's disk failed while it was being kept
+};
+
 struct RestoreOperation {
   std::shared_ptr<Repository> repository;
   std::unique_ptr<HydrationSource> source;  // the hydrator's thread only
@@ -95,8 +101,12 @@ struct RestoreOperation {
   size_t outstanding = 0;            // fetches that it waits for
   bool exhausted = false, no_room = false, cancelled = false;
   Status first_error;
+  // What the cache could not take just then (kBusy); asked for again when the pause is over.
+  std::vector<WantedObject> postponed;
+  env::MonotonicTime paused_until{};
+  std::optional<env::MonotonicTime> waits_since;  // for room; nothing has been kept since
   // The hydrator's thread only: objects pulled and not yet looked at, and the large object whose ranges are being made.
-  std::vector<cache::ObjectRef> pulled;  // last first
+  std::vector<WantedObject> pulled;  // last first
   std::shared_ptr<struct RestoredObject> large;
   uint64_t large_chunk = 0;
 };
@@ -108,6 +118,7 @@ struct RestoredObject {  // one object of a restore
   bool all_asked = false;  // no more parts will be added
   Status status;
   uint64_t bytes_counted = 0;
+  uint32_t refusals = 0;
 };
 
 enum class Priority : uint8_t { kDemand, kReadAhead, kHydration, kRestore };
@@ -138,8 +149,10 @@ struct Fetch {  // one GET of consecutive chunks
 
   // Only the thread that runs the fetch: the one that launches it, then the store's.
   std::unique_ptr<cache::Cache::Writer> writer;
-  Status kept;     // why what is fetched is not kept in the cache
-  Status failure;  // found before the store's own verdict
+  Status kept;                  // why what is fetched is not kept in the cache
+  bool refused = false;         // by the cache's disk, when the bytes were there
+  uint64_t answered_bytes = 0;  // of the chunk at hand, to readers who did not have to wait until it was kept
+  Status failure;               // found before the store's own verdict
   std::shared_ptr<Buffer> filling;
   uint64_t filled_bytes = 0;
   uint64_t chunk_at = 0;     // the chunk being filled

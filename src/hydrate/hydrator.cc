@@ -116,9 +116,11 @@ void HydratorImplementation::Read(std::shared_ptr<Repository> repository, const 
       }
     }
     released_.push_back(std::move(repository));
+    if (!queues_[static_cast<size_t>(Priority::kReadAhead)].empty()) WakeLocked();
   }
   Run(answers);
-  LaunchReady();
+  // Whoever reads must not be made to start the work of others: room for a restore may have to be looked for.
+  LaunchReady(Priority::kDemand);
 }
 
 bool HydratorImplementation::ServeReadThroughLocked(const std::shared_ptr<Reader>& reader,
@@ -183,12 +185,12 @@ void HydratorImplementation::WatchLocked(Fetch& fetch, const std::shared_ptr<Res
   ++watcher->operation->outstanding;
 }
 
-HydratorImplementation::FetchPointer HydratorImplementation::PickLocked() {
+HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority least) {
   const auto running = static_cast<uint32_t>(running_.size());
   const uint32_t limit = concurrency_.limit();
   // A quarter stays free for readers; with a limit of one there is nothing to keep free.
   const uint32_t background_limit = limit == 1 ? 1 : limit - std::max(1u, limit / 4);
-  for (size_t priority = 0; priority < kPriorities; ++priority) {
+  for (size_t priority = 0; priority <= static_cast<size_t>(least); ++priority) {
     auto& queue = queues_[priority];
     while (!queue.empty() &&
            (queue.front()->state != FetchState::kQueued || static_cast<size_t>(queue.front()->priority) != priority)) {
@@ -215,12 +217,12 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked() {
   return nullptr;
 }
 
-void HydratorImplementation::LaunchReady() {
+void HydratorImplementation::LaunchReady(Priority least) {
   for (;;) {
     FetchPointer fetch;
     {
       std::lock_guard lock(mutex_);
-      fetch = PickLocked();
+      fetch = PickLocked(least);
     }
     if (!fetch) return;
     Launch(fetch);

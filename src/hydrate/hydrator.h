@@ -2,13 +2,16 @@
 // Hydrator: owns every fetch from the repository into the cache.
 //
 // Single flight: however many readers and jobs want a block, it is fetched once. Demand goes before read-ahead,
-// read-ahead before background hydration and restore requests. One memory budget bounds all bytes in flight; one
-// concurrency limit, adapted to throughput and 503 SlowDown, bounds requests. A full cache never fails a read: it is
-// read through. Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max
-// while reads continue in order.
+// read-ahead before background hydration and restore requests. One memory budget bounds what requests are receiving
+// (each the chunk at hand: a small object, or 1 MiB of a large one) together with what is held for the readers of a
+// full cache; chunks that readers have been handed and still hold come on top. One concurrency limit, adapted to
+// throughput and 503 SlowDown, bounds requests. A full or failing cache never fails a read: it is read through, and a
+// reader is answered before its bytes are kept. Restores wait for a cache that is making room, or whose disk gets a
+// rest. Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max while reads
+// continue in order.
 //
-// Threads: any. Callbacks run on the store's or the hydrator's own thread; they may reply to the kernel, must not
-// block.
+// Threads: any. Callbacks run on the store's or the hydrator's own thread, or on the one that asks when the bytes are
+// there; they may reply to the kernel, must not block.
 #pragma once
 
 #include <atomic>
@@ -44,14 +47,16 @@ struct DataSlice {
 };
 
 struct HydratorOptions {
-  uint64_t memory_bytes_max = 256u << 20;  // all bodies in flight, and those held for the readers of a full cache
+  uint64_t memory_bytes_max = 256u << 20;  // chunks being received, and those held for the readers of a full cache
   // Of these, held after they were fetched and found no room: the rest of what a reader has had only a piece of.
   uint64_t read_through_bytes_max = 64u << 20;
-  uint32_t requests_in_flight_max = 128;   // over all repositories
+  uint32_t requests_in_flight_max = 128;  // over all repositories
   uint64_t range_bytes_first = 1u << 20;
   uint64_t range_bytes_max = 16u << 20;
   uint32_t ranges_ahead_max = 3;             // in flight ahead of a reader in order, once ranges are that long
   std::chrono::seconds demand_timeout{120};  // a reader waits no longer than this
+  // A restore or hydration ahead of reads waits no longer for a cache that says "not now" and takes nothing at all.
+  std::chrono::seconds room_wait_max{60};
 };
 
 struct HydratorStatistics {
@@ -60,7 +65,7 @@ struct HydratorStatistics {
   uint64_t background_queued = 0;                     // objects in restore and hydration queues now, as far as known
   uint64_t fetched_objects = 0, fetched_bytes = 0;    // since the start
   uint64_t read_through_bytes = 0;                    // fetched but not kept: the cache was full
-  uint64_t memory_bytes = 0;                          // in flight now, and held for the readers of a full cache
+  uint64_t memory_bytes = 0;                          // in memory now, what readers still hold included
 };
 
 // Where background work comes from: pulled in batches, so that a plan for a million files costs no memory.
@@ -91,7 +96,7 @@ class Hydrator {
                     uint64_t length, std::function<void(Result<DataSlice>)> done) = 0;
 
   // Restores all that the source names, in its order, in the background; `done` runs once with the first error, if any
-  // object failed. With keep_room, stops (skipped) when the cache has no free room instead of evicting.
+  // object failed. Hydration stops (skipped) when the cache has no free room, a restore when nothing may be evicted.
   virtual void Restore(std::shared_ptr<Repository> repository, std::unique_ptr<HydrationSource> source,
                        BackgroundPriority priority, std::shared_ptr<HydrationProgress> progress,
                        std::function<void(Status)> done) = 0;

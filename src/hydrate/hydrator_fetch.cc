@@ -94,7 +94,8 @@ Status HydratorImplementation::ReserveRoom(Fetch& fetch) {
   const uint64_t offset = chunks.OffsetOf(fetch.chunk_first);
   const uint64_t length = chunks.OffsetOf(fetch.chunk_end) - offset;
   if (fetch.priority == Priority::kHydration && cache_.FreeBytes() < length) {
-    return Fail(ErrorCode::kNoSpace, "the cache is full");
+    return cache_.MakesRoom() ? Fail(ErrorCode::kBusy, "room is being made in the cache")
+                              : Fail(ErrorCode::kNoSpace, "the cache is full");
   }
   LEAT_ASSIGN_OR_RETURN(fetch.writer, cache_.StartWrite(fetch.object, offset, length));
   return {};
@@ -191,8 +192,7 @@ void HydratorImplementation::OnData(const FetchPointer& fetch, std::span<const s
     bytes = bytes.subspan(taken);
     // A small object is kept and handed out when the store says that it is right as a whole.
     if (fetch->filled_bytes < length || chunks.small()) continue;
-    KeepChunk(*fetch, fetch->filling->bytes());
-    Deliver(fetch, fetch->chunk_at, std::exchange(fetch->filling, nullptr), true);
+    FinishChunk(fetch, fetch->chunk_at);
     fetch->filled_bytes = 0;
     ++fetch->chunk_at;
   }
@@ -203,8 +203,7 @@ void HydratorImplementation::OnDone(const FetchPointer& fetch, Status status) {
   if (!fetch->failure && (status || status.error().code != ErrorCode::kCancelled)) status = fetch->failure;
   if (status && chunks.small()) {
     if (fetch->filled_bytes == fetch->object.size_bytes) {
-      KeepChunk(*fetch, fetch->filling->bytes());
-      Deliver(fetch, 0, std::exchange(fetch->filling, nullptr), true);
+      FinishChunk(fetch, 0);
       fetch->chunk_at = fetch->chunk_end;
     }
   }
@@ -259,15 +258,50 @@ bool HydratorImplementation::RetryCorrupt(const FetchPointer& fetch) {
   return true;
 }
 
+void HydratorImplementation::FinishChunk(const FetchPointer& fetch, uint64_t chunk) {
+  const std::shared_ptr<const Buffer> buffer = std::exchange(fetch->filling, nullptr);
+  if (fetch->writer) {
+    // However slow the cache's disk is, a reader does not wait for it.
+    std::vector<Answer> answers;
+    {
+      std::lock_guard lock(mutex_);
+      fetch->answered_bytes = AnswerWaitersLocked(*fetch, chunk, buffer, answers);
+    }
+    Run(answers);
+    KeepChunk(*fetch, buffer->bytes());
+  }
+  Deliver(fetch, chunk, buffer, true);
+}
+
 void HydratorImplementation::KeepChunk(Fetch& fetch, std::span<const std::byte> bytes) {
-  if (!fetch.writer) return;
   fetch.writer->Append(bytes);
   fetch.kept = fetch.writer->Commit();
   if (fetch.kept) {
     fetch.committed = true;
-  } else {
-    fetch.writer.reset();
+    return;
   }
+  fetch.writer.reset();
+  const ErrorCode code = fetch.kept.error().code;
+  if (code != ErrorCode::kIo && code != ErrorCode::kNoSpace) return;
+  // There was room, the disk refused: that may pass.
+  fetch.refused = true;
+  fetch.kept = Fail(ErrorCode::kBusy, fetch.kept.error().message);
+}
+
+uint64_t HydratorImplementation::AnswerWaitersLocked(Fetch& fetch, uint64_t chunk,
+                                                     const std::shared_ptr<const Buffer>& buffer,
+                                                     std::vector<Answer>& answers) {
+  const auto waiting = fetch.waiters.find(chunk);
+  if (waiting == fetch.waiters.end()) return 0;
+  uint64_t bytes = 0;
+  for (const auto& reader : waiting->second) {
+    if (reader->finished) continue;
+    bytes += reader->BytesOf(chunk, buffer->bytes().size());
+    reader->parts[chunk - reader->chunk_first] = buffer;
+    if (--reader->missing == 0) AnswerLocked(reader, {}, answers);
+  }
+  fetch.waiters.erase(waiting);
+  return bytes;
 }
 
 bool HydratorImplementation::Deliver(const FetchPointer& fetch, uint64_t chunk, std::shared_ptr<const Buffer> buffer,
@@ -279,15 +313,11 @@ bool HydratorImplementation::Deliver(const FetchPointer& fetch, uint64_t chunk, 
     if (!buffer && waiting != fetch->waiters.end() && HasLive(waiting->second)) return false;
     const auto flight = flights_.find(KeyOf(*fetch, chunk));
     if (flight != flights_.end() && flight->second == fetch) flights_.erase(flight);
-    uint64_t read_bytes = 0;
-    if (waiting != fetch->waiters.end()) {
-      for (const auto& reader : waiting->second) {
-        if (reader->finished) continue;
-        read_bytes += reader->BytesOf(chunk, buffer->bytes().size());
-        reader->parts[chunk - reader->chunk_first] = buffer;
-        if (--reader->missing == 0) AnswerLocked(reader, {}, answers);
-      }
-      fetch->waiters.erase(waiting);
+    uint64_t read_bytes = std::exchange(fetch->answered_bytes, 0);
+    if (buffer) {
+      read_bytes += AnswerWaitersLocked(*fetch, chunk, buffer, answers);
+    } else {
+      fetch->waiters.erase(chunk);  // those who waited have given up
     }
     if (fetched) {
       if (!fetch->writer && read_bytes > 0) read_through_.Insert(KeyOf(*fetch, chunk), buffer, read_bytes);
@@ -302,6 +332,7 @@ bool HydratorImplementation::Deliver(const FetchPointer& fetch, uint64_t chunk, 
         const uint64_t counted = std::min(bytes, watcher->object.size_bytes - watcher->bytes_counted);
         watcher->bytes_counted += counted;
         watcher->operation->progress->bytes_done += counted;
+        watcher->operation->waits_since.reset();
       }
     }
   }
@@ -333,6 +364,7 @@ void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, 
     }
     fetch->waiters.clear();
     for (const auto& watcher : fetch->watchers) {
+      if (fetch->refused) ++watcher->refusals;
       if (again && !watcher->operation->cancelled) {
         AskLocked(fetch->repository, fetch->object, fetch->chunk_first, fetch->chunk_end, fetch->priority, watcher);
         EndPartLocked(*watcher, fetch->kept);

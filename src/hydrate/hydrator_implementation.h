@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hydrator's inside, for hydrate/*.cc alone.
 //
-// One mutex protects all state; it is never held while the cache, a store, a source or a callback runs. Demand is
-// launched on the thread that reads, everything else on the hydrator's own thread; bodies arrive on the store's
-// threads. Functions named ...Locked are called with the mutex held.
+// One mutex protects all state; it is never held while the cache, a store, a source or a callback runs. A thread that
+// reads launches demand and nothing else (its own, or another reader's that waited for its turn); the hydrator's own
+// thread launches everything. Bodies arrive on the store's threads, which answer readers first and keep the bytes then.
+// Functions named ...Locked are called with the mutex held.
 #pragma once
 
 #include <array>
@@ -61,8 +62,8 @@ class HydratorImplementation final : public Hydrator {
   void QueueLocked(const FetchPointer& fetch);
   void PromoteLocked(const FetchPointer& fetch, Priority priority);
   void WatchLocked(Fetch& fetch, const std::shared_ptr<RestoredObject>& watcher);
-  FetchPointer PickLocked();
-  void LaunchReady();
+  FetchPointer PickLocked(Priority least);
+  void LaunchReady(Priority least);  // what is queued with this priority or a higher one
   void WakeLocked();
   void CancelLocked(const DatasetId* dataset, std::vector<Answer>& answers);  // null: everything
   void CancelRequests(const DatasetId* dataset);
@@ -80,6 +81,11 @@ class HydratorImplementation final : public Hydrator {
   void StartGet(const FetchPointer& fetch);
   // Hands a chunk to those who wait for it. Without bytes: false, and nothing done, when somebody does.
   bool Deliver(const FetchPointer& fetch, uint64_t chunk, std::shared_ptr<const Buffer> buffer, bool fetched);
+  // Bytes to those who wait for the chunk now; who joins later gets them from Deliver. Returns how many.
+  uint64_t AnswerWaitersLocked(Fetch& fetch, uint64_t chunk, const std::shared_ptr<const Buffer>& buffer,
+                               std::vector<Answer>& answers);
+  // A chunk has arrived: readers, the cache, and those who came meanwhile.
+  void FinishChunk(const FetchPointer& fetch, uint64_t chunk);
   static void KeepChunk(Fetch& fetch, std::span<const std::byte> bytes);
   bool RetryCorrupt(const FetchPointer& fetch);
   void EndFetch(const FetchPointer& fetch, Status status, bool requested);
@@ -93,7 +99,8 @@ class HydratorImplementation final : public Hydrator {
   bool FillOne(const std::shared_ptr<RestoreOperation>& operation);  // false: nothing more for now
   bool Pull(RestoreOperation& operation);                            // false: the source is at its end
   void AskForRange(const std::shared_ptr<RestoreOperation>& operation);
-  bool Drain(RestoreOperation& operation);  // false: all is counted
+  bool Drain(RestoreOperation& operation);  // one batch; false: all is counted
+  void PauseLocked(RestoreOperation& operation);
   void FinishObjectLocked(RestoredObject& object);
   void EndPartLocked(RestoredObject& object, const Status& status);
   void DropUnwanted();

@@ -9,9 +9,11 @@
 namespace leat::hydrate {
 namespace {
 
-constexpr size_t kPullCount = 64;                // objects asked of a source at a time
-constexpr int kStepsPerTurn = 512;               // of one restore, before the others and the queues get their turn
-constexpr std::chrono::milliseconds kTick{100};  // how late a deadline or a cancelled restore may be noticed
+constexpr size_t kPullCount = 64;                 // objects asked of a source at a time
+constexpr int kStepsPerTurn = 512;                // of one restore, before the others and the queues get their turn
+constexpr std::chrono::milliseconds kTick{100};   // how late a deadline or a cancelled restore may be noticed
+constexpr std::chrono::milliseconds kPause{100};  // of a restore that the cache told "not now"
+constexpr uint32_t kRefusalsMax = 3;              // of one object by the cache's disk, before it counts as failed
 
 }  // namespace
 
@@ -56,7 +58,7 @@ void HydratorImplementation::Work() {
     operations.clear();
     FinishOperations();
     TimeOutReaders();
-    LaunchReady();
+    LaunchReady(Priority::kRestore);
     std::unique_lock lock(mutex_);
     if (quit_) break;
     if (!more) wake_.wait_for(lock, kTick, [&] { return wake_requested_; });
@@ -70,24 +72,27 @@ void HydratorImplementation::Work() {
 
 bool HydratorImplementation::Fill(const std::shared_ptr<RestoreOperation>& operation) {
   for (int step = 0; step < kStepsPerTurn; ++step) {
+    bool no_room = false;
     {
       std::lock_guard lock(mutex_);
       if (operation->progress->cancelled) operation->cancelled = true;
       if (operation->cancelled) return false;
+      no_room = operation->no_room;
+      if (!no_room) {
+        if (clock_.Now() < operation->paused_until) return false;
+        if (operation->outstanding >= 2 * static_cast<size_t>(options_.requests_in_flight_max)) return false;
+      }
+      // What had to wait goes first.
+      for (WantedObject& wanted : operation->postponed) operation->pulled.push_back(std::move(wanted));
+      operation->postponed.clear();
     }
+    if (no_room) return Drain(*operation);
     if (!FillOne(operation)) return false;
   }
   return true;
 }
 
 bool HydratorImplementation::FillOne(const std::shared_ptr<RestoreOperation>& operation) {
-  bool no_room = false;
-  {
-    std::lock_guard lock(mutex_);
-    no_room = operation->no_room;
-    if (!no_room && operation->outstanding >= 2 * static_cast<size_t>(options_.requests_in_flight_max)) return false;
-  }
-  if (no_room) return Drain(*operation);
   if (operation->large) {
     AskForRange(operation);
     return true;
@@ -96,7 +101,9 @@ bool HydratorImplementation::FillOne(const std::shared_ptr<RestoreOperation>& op
   if (operation->pulled.empty()) return true;
   auto object = std::make_shared<RestoredObject>();
   object->operation = operation;
-  object->object = std::move(operation->pulled.back());
+  object->object = std::move(operation->pulled.back().object);
+  object->bytes_counted = operation->pulled.back().bytes_counted;
+  object->refusals = operation->pulled.back().refusals;
   operation->pulled.pop_back();
   const Chunks chunks(object->object);
   const bool present = object->object.size_bytes == 0 || cache_.Contains(object->object, 0, object->object.size_bytes);
@@ -123,13 +130,15 @@ bool HydratorImplementation::Pull(RestoreOperation& operation) {
     std::lock_guard lock(mutex_);
     if (operation.exhausted) return false;
   }
-  operation.pulled = operation.source->Next(kPullCount);
-  std::reverse(operation.pulled.begin(), operation.pulled.end());
+  std::vector<cache::ObjectRef> next = operation.source->Next(kPullCount);
+  std::reverse(next.begin(), next.end());
+  for (cache::ObjectRef& object : next) operation.pulled.push_back({std::move(object)});
   std::lock_guard lock(mutex_);
   operation.exhausted = operation.pulled.empty();
   if (!operation.pulled.empty() && !operation.dataset) {
-    operation.dataset = operation.pulled.back().dataset;
+    operation.dataset = operation.pulled.back().object.dataset;
     if (CancellingLocked(*operation.dataset)) operation.cancelled = true;
+    quiet_.notify_all();  // who waits for another dataset need not wait for this restore any more
   }
   return !operation.exhausted && !operation.cancelled;
 }
@@ -172,11 +181,12 @@ bool HydratorImplementation::Drain(RestoreOperation& operation) {
   }
   if (operation.pulled.empty() && !Pull(operation)) return false;
   while (!operation.pulled.empty()) {
-    const cache::ObjectRef object = std::move(operation.pulled.back());
+    const WantedObject wanted = std::move(operation.pulled.back());
     operation.pulled.pop_back();
-    if (object.size_bytes == 0 || cache_.Contains(object, 0, object.size_bytes)) {
+    const uint64_t size_bytes = wanted.object.size_bytes;
+    if (size_bytes == 0 || cache_.Contains(wanted.object, 0, size_bytes)) {
       ++operation.progress->objects_done;
-      operation.progress->bytes_done += object.size_bytes;
+      operation.progress->bytes_done += size_bytes - wanted.bytes_counted;
     } else {
       ++operation.progress->objects_skipped;
     }
@@ -189,7 +199,15 @@ void HydratorImplementation::EndPartLocked(RestoredObject& object, const Status&
   --object.operation->outstanding;
   if (!status && object.status) object.status = status;
   if (!status && status.error().code == ErrorCode::kNoSpace) object.operation->no_room = true;
+  if (!status && status.error().code == ErrorCode::kBusy) PauseLocked(*object.operation);
   if (object.parts == 0 && object.all_asked) FinishObjectLocked(object);
+}
+
+void HydratorImplementation::PauseLocked(RestoreOperation& operation) {
+  const env::MonotonicTime now = clock_.Now();
+  if (!operation.waits_since) operation.waits_since = now;
+  operation.paused_until = now + kPause;
+  if (now - *operation.waits_since > options_.room_wait_max) operation.no_room = true;
 }
 
 void HydratorImplementation::FinishObjectLocked(RestoredObject& object) {
@@ -200,6 +218,8 @@ void HydratorImplementation::FinishObjectLocked(RestoredObject& object) {
     progress.bytes_done += object.object.size_bytes - object.bytes_counted;
   } else if (object.status.error().code == ErrorCode::kNoSpace) {
     ++progress.objects_skipped;
+  } else if (object.status.error().code == ErrorCode::kBusy && object.refusals < kRefusalsMax) {
+    operation.postponed.push_back({std::move(object.object), object.bytes_counted, object.refusals});
   } else if (object.status.error().code != ErrorCode::kCancelled || !operation.cancelled) {
     ++progress.objects_failed;
     if (operation.first_error) operation.first_error = object.status;
@@ -211,7 +231,8 @@ void HydratorImplementation::FinishOperations() {
   {
     std::lock_guard lock(mutex_);
     for (const auto& operation : operations_) {
-      const bool all_asked = operation->exhausted && operation->pulled.empty() && !operation->large;
+      const bool all_asked =
+          operation->exhausted && operation->pulled.empty() && operation->postponed.empty() && !operation->large;
       if (operation->outstanding > 0 || !(all_asked || operation->cancelled)) continue;
       Status status = operation->first_error;
       if (operation->cancelled) status = Fail(ErrorCode::kCancelled, "the restore was cancelled");

@@ -10,6 +10,7 @@
 
 #include "base/random.h"
 #include "hydrate/memory_cache.h"
+#include "sim/forwarding_object_store.h"
 #include "sim/memory_object_store.h"
 
 namespace leat::hydrate {
@@ -88,7 +89,12 @@ class HydratorTest : public testing::Test {
     const auto bytes = answered.get();
     return bytes ? ErrorCode::kInternal : bytes.error().code;
   }
+  // Readers are answered before their bytes are kept.
+  void WaitUntilKept() {
+    while (hydrator_ && hydrator_->Statistics().fetching_objects > 0) std::this_thread::yield();
+  }
   bool CachedRight(const cache::ObjectRef& object) {
+    WaitUntilKept();
     std::string bytes(object.size_bytes, '\0');
     return cache_->Read(object, 0, std::as_writable_bytes(std::span(bytes))) && bytes == contents_.at(object.key);
   }
@@ -150,6 +156,7 @@ TEST_F(HydratorTest, RandomReadsOfALargeObjectFetchOnlyTheirBlocks) {
   ExpectRight(Read(object, 31 * kMiB - 500, 1000), object, 31 * kMiB - 500, 1000);  // two blocks
   ExpectRight(Read(object, 64 * kMiB + 45, 1'000'000), object, 64 * kMiB + 45, 1'000'000);
   EXPECT_EQ(store_->counters().bytes_received.load(), (blocks.size() + 2) * kMiB + 12'345);
+  WaitUntilKept();
   EXPECT_EQ(cache_->CachedBytes(object), (blocks.size() + 2) * kMiB + 12'345);
 }
 
@@ -267,6 +274,79 @@ TEST_F(HydratorTest, CorruptLargeObjectsAreFetchedAnew) {
   EXPECT_LT(cache_->CachedBytes(always), 12 * kMiB);
 }
 
+TEST_F(HydratorTest, AReaderDoesNotWaitForTheCachesDisk) {
+  Build();
+  std::promise<void> disk;
+  cache_->before_commit = [done = disk.get_future().share()] { done.wait(); };
+  const auto small = Put("small", 1000), large = Put("large", 9 * kMiB);
+  for (const auto& object : {small, large}) {
+    auto answer = Read(object, 10, 100);
+    const bool answered = answer.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    EXPECT_TRUE(answered) << object.key;
+    if (answered) ExpectRight(std::move(answer), object, 10, 100);
+  }
+  auto late = Read(small, 500, 100);  // joins what is being kept: fetched once
+  disk.set_value();
+  ExpectRight(std::move(late), small, 500, 100);
+  EXPECT_TRUE(CachedRight(small));
+  EXPECT_EQ(store_->GetsOf("small"), 1u);
+}
+
+TEST_F(HydratorTest, ARestoreWaitsForACacheThatMakesRoom) {
+  for (const auto priority : {BackgroundPriority::kHydration, BackgroundPriority::kRestore}) {
+    Build();
+    std::vector<cache::ObjectRef> objects;
+    for (int i = 0; i < 10; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
+    objects.push_back(Put("large", 12 * kMiB));
+    cache_->busy = true;
+    auto progress = std::make_shared<HydrationProgress>();
+    auto restored = Restore(objects, priority, progress);
+    while (cache_->refused_writes < 15) std::this_thread::yield();
+    ExpectRight(Read(objects[3], 0, 1000), objects[3], 0, 1000);  // readers do not wait
+    EXPECT_FALSE(progress->finished.load());
+    cache_->busy = false;
+    EXPECT_TRUE(restored.get().has_value());
+    EXPECT_EQ(progress->objects_done.load(), objects.size());
+    EXPECT_EQ(progress->objects_skipped.load(), 0u);
+    EXPECT_EQ(progress->bytes_done.load(), 10'000 + 12 * kMiB);
+    for (const auto& object : objects) EXPECT_TRUE(CachedRight(object));
+  }
+}
+
+TEST_F(HydratorTest, ARestoreDoesNotWaitForRoomForEver) {
+  Build();
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 200; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
+  cache_->busy = true;
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore(objects, BackgroundPriority::kRestore, progress);
+  while (cache_->refused_writes < 5) std::this_thread::yield();
+  clock_.Advance(std::chrono::seconds(61));
+  EXPECT_TRUE(restored.get().has_value());
+  EXPECT_EQ(progress->objects_skipped.load(), 200u);
+  EXPECT_EQ(progress->objects_failed.load(), 0u);
+}
+
+TEST_F(HydratorTest, AHiccupOfTheCachesDiskCostsARestoreNothing) {
+  Build({.requests_in_flight_max = 4});
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 50; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
+  objects.push_back(Put("large", 12 * kMiB));
+  cache_->failing_commits = 6;
+  auto progress = std::make_shared<HydrationProgress>();
+  EXPECT_TRUE(Restore(objects, BackgroundPriority::kRestore, progress).get().has_value());
+  EXPECT_LE(cache_->failing_commits.load(), 0);
+  EXPECT_EQ(progress->objects_done.load(), objects.size());
+  EXPECT_EQ(progress->bytes_done.load(), 50'000 + 12 * kMiB);
+  for (const auto& object : objects) EXPECT_TRUE(CachedRight(object));
+  // One that fails for good ends it with an error.
+  cache_->failing_commits = 1'000'000;
+  const auto more = Put("more", 1000);
+  progress = std::make_shared<HydrationProgress>();
+  EXPECT_FALSE(Restore({more}, BackgroundPriority::kRestore, progress).get().has_value());
+  EXPECT_EQ(progress->objects_failed.load(), 1u);
+}
+
 TEST_F(HydratorTest, FullCacheIsReadThrough) {
   Build({}, 250'000);
   std::vector<cache::ObjectRef> objects;
@@ -281,104 +361,6 @@ TEST_F(HydratorTest, FullCacheIsReadThrough) {
     EXPECT_EQ(progress->objects_done.load(), 2u);
     EXPECT_EQ(progress->objects_skipped.load(), 8u);
   }
-}
-
-TEST_F(HydratorTest, FailedObjectsAreCountedAndTheRestIsTried) {
-  Build();
-  std::vector<cache::ObjectRef> objects;
-  for (int i = 0; i < 50; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
-  store_->RemoveObject("o7");
-  store_->AddFault({.key_prefix = "o2", .error = ErrorCode::kThrottled, .count = 3});
-  auto progress = std::make_shared<HydrationProgress>();
-  EXPECT_FALSE(Restore(objects, BackgroundPriority::kRestore, progress).get().has_value());
-  EXPECT_EQ(progress->objects_failed.load(), 4u);
-  EXPECT_EQ(progress->objects_done.load(), 46u);
-}
-
-TEST_F(HydratorTest, AReaderDoesNotWaitForEver) {
-  Build();
-  const auto object = Put("a", 1000);
-  store_->AddFault({.key_prefix = "a", .stall = true});
-  auto answer = Read(object, 0, 10);
-  clock_.Advance(std::chrono::seconds(121));
-  EXPECT_EQ(ErrorOf(std::move(answer)), ErrorCode::kTimedOut);
-}
-
-TEST_F(HydratorTest, CancelDatasetEndsItsReadsAndNoOthers) {
-  Build();
-  const auto mine = Put("mine", 1000, 1), other = Put("other", 1000, 2);
-  store_->AddFault({.key_prefix = "mine", .stall = true});
-  auto cancelled = Read(mine, 0, 10);
-  while (store_->FaultsFired() == 0) std::this_thread::yield();  // else the last read would be the one that stalls
-  auto progress = std::make_shared<HydrationProgress>();
-  auto restored = Restore({mine}, BackgroundPriority::kRestore, progress);
-  hydrator_->CancelDataset(DatasetId{1});
-  EXPECT_EQ(ErrorOf(std::move(cancelled)), ErrorCode::kCancelled);
-  EXPECT_EQ(restored.get().error().code, ErrorCode::kCancelled);
-  ExpectRight(Read(other, 0, 10), other, 0, 10);
-  ExpectRight(Read(mine, 0, 10), mine, 0, 10);
-}
-
-TEST_F(HydratorTest, RestoreCancelledByItsProgress) {
-  Build({}, 1u << 30, {.threads = 2, .delay_max = std::chrono::milliseconds(1)});
-  std::vector<cache::ObjectRef> objects;
-  for (int i = 0; i < 2000; ++i) objects.push_back(Put("o" + std::to_string(i), 100));
-  auto progress = std::make_shared<HydrationProgress>();
-  auto done = Restore(objects, BackgroundPriority::kRestore, progress);
-  while (progress->objects_done < 5) std::this_thread::yield();
-  progress->cancelled = true;
-  EXPECT_EQ(done.get().error().code, ErrorCode::kCancelled);
-  EXPECT_LT(progress->objects_done.load(), 2000u);
-}
-
-// A store that runs something whenever a request is cancelled.
-class CancelHook final : public env::ObjectStore {
- public:
-  CancelHook(std::shared_ptr<sim::MemoryObjectStore> store, std::function<void()> on_cancel)
-      : store_(std::move(store)), on_cancel_(std::move(on_cancel)) {}
-  env::RequestId Get(env::GetRequest request, std::shared_ptr<env::GetReceiver> receiver) override {
-    return store_->Get(std::move(request), std::move(receiver));
-  }
-  void Cancel(env::RequestId id) override {
-    on_cancel_();
-    store_->Cancel(id);
-  }
-  void Head(std::string, env::Callback<ObjectInfo>) override {}
-  void List(env::ListRequest, env::Callback<env::ListPage>) override {}
-  void Put(env::PutRequest, env::Callback<std::string>) override {}
-  void Delete(std::string, env::Callback<void>) override {}
-  void CreateMultipartUpload(env::PutRequest, env::Callback<std::string>) override {}
-  void UploadPart(std::string, std::string, uint32_t, std::shared_ptr<const std::string>,
-                  env::Callback<env::UploadedPart>) override {}
-  void CompleteMultipartUpload(std::string, std::string, std::vector<env::UploadedPart>,
-                               env::Callback<std::string>) override {}
-  void AbortMultipartUpload(std::string, std::string, env::Callback<void>) override {}
-
- private:
-  const std::shared_ptr<sim::MemoryObjectStore> store_;
-  const std::function<void()> on_cancel_;
-};
-
-TEST_F(HydratorTest, WhoJoinsWhatACancelledRestoreDropsIsServed) {
-  Build({.requests_in_flight_max = 1});
-  const auto running = Put("running", 1000), queued = Put("queued", 2000);
-  store_->AddFault({.key_prefix = "running", .stall = true});
-  std::vector<Answered> joined;
-  repository_->store = std::make_shared<CancelHook>(store_, [&] {
-    if (!joined.empty()) return;
-    // Now both fetches are being ended and neither has ended.
-    joined.push_back(Read(queued, 0, 2000));
-    joined.push_back(Read(running, 0, 1000));
-  });
-  auto progress = std::make_shared<HydrationProgress>();
-  auto restored = Restore({running, queued}, BackgroundPriority::kRestore, progress);
-  while (store_->FaultsFired() == 0 || hydrator_->Statistics().background_queued == 0) std::this_thread::yield();
-  progress->cancelled = true;
-  EXPECT_EQ(restored.get().error().code, ErrorCode::kCancelled);
-  ASSERT_EQ(joined.size(), 2u);
-  ExpectRight(std::move(joined[0]), queued, 0, 2000);
-  ExpectRight(std::move(joined[1]), running, 0, 1000);
-  hydrator_.reset();  // before what the hook refers to
 }
 
 TEST_F(HydratorTest, AFullCacheFetchesAnObjectOnceForAReaderOfItsPieces) {
@@ -454,6 +436,149 @@ TEST_F(HydratorTest, ARestoreTrimmedForLackOfRoomIsNotComplete) {
   EXPECT_EQ(progress->bytes_done.load(), 0u);
   EXPECT_EQ(store_->counters().bytes_received.load(), first.size_bytes + kMiB);
   held_up.wait();
+}
+
+TEST_F(HydratorTest, WhoReadsDoesNotStartTheWorkOfARestore) {
+  Build();
+  std::promise<void> room;
+  std::atomic<int> held{0}, by_reader{0};
+  const auto reader = std::this_thread::get_id();
+  cache_->before_write = [&, done = room.get_future().share()](const cache::ObjectRef& object) {
+    if (object.key[0] != 'o') return;
+    if (std::this_thread::get_id() == reader) {
+      ++by_reader;
+      return;
+    }
+    ++held;
+    done.wait();
+  };
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 20; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
+  const auto wanted = Put("wanted", 1000);
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore(objects, BackgroundPriority::kRestore, progress);
+  while (held == 0) std::this_thread::yield();
+  ExpectRight(Read(wanted, 0, 1000), wanted, 0, 1000);
+  EXPECT_EQ(by_reader, 0);
+  room.set_value();
+  EXPECT_TRUE(restored.get().has_value());
+}
+
+TEST_F(HydratorTest, CancelDatasetDoesNotWaitForTheRestoreOfAnother) {
+  Build();
+  const auto mine = Put("mine", 1000, 1), other = Put("other", 1000, 2);
+  store_->AddFault({.key_prefix = "other", .stall = true});
+  std::promise<void> listed;
+  std::atomic<bool> asked{false};
+  class SlowSource final : public HydrationSource {
+   public:
+    SlowSource(std::atomic<bool>& asked, std::future<void> listed, cache::ObjectRef object)
+        : asked_(asked), listed_(std::move(listed)), object_(std::move(object)) {}
+    std::vector<cache::ObjectRef> Next(size_t) override {
+      if (asked_.exchange(true)) return {};
+      listed_.wait();
+      return {object_};
+    }
+
+   private:
+    std::atomic<bool>& asked_;
+    std::future<void> listed_;
+    const cache::ObjectRef object_;
+  };
+  auto progress = std::make_shared<HydrationProgress>();
+  hydrator_->Restore(repository_, std::make_unique<SlowSource>(asked, listed.get_future(), other),
+                     BackgroundPriority::kRestore, progress, [](Status) {});
+  while (!asked) std::this_thread::yield();
+  auto cancelled = std::async(std::launch::async, [&] { hydrator_->CancelDataset(DatasetId{1}); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // it waits: whose restore this is nobody knows yet
+  listed.set_value();
+  EXPECT_EQ(cancelled.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_FALSE(progress->finished.load());
+  hydrator_.reset();  // also ends the wait where it would last
+}
+
+TEST_F(HydratorTest, FailedObjectsAreCountedAndTheRestIsTried) {
+  Build();
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 50; ++i) objects.push_back(Put("o" + std::to_string(i), 1000));
+  store_->RemoveObject("o7");
+  store_->AddFault({.key_prefix = "o2", .error = ErrorCode::kThrottled, .count = 3});
+  auto progress = std::make_shared<HydrationProgress>();
+  EXPECT_FALSE(Restore(objects, BackgroundPriority::kRestore, progress).get().has_value());
+  EXPECT_EQ(progress->objects_failed.load(), 4u);
+  EXPECT_EQ(progress->objects_done.load(), 46u);
+}
+
+TEST_F(HydratorTest, AReaderDoesNotWaitForEver) {
+  Build();
+  const auto object = Put("a", 1000);
+  store_->AddFault({.key_prefix = "a", .stall = true});
+  auto answer = Read(object, 0, 10);
+  clock_.Advance(std::chrono::seconds(121));
+  EXPECT_EQ(ErrorOf(std::move(answer)), ErrorCode::kTimedOut);
+}
+
+TEST_F(HydratorTest, CancelDatasetEndsItsReadsAndNoOthers) {
+  Build();
+  const auto mine = Put("mine", 1000, 1), other = Put("other", 1000, 2);
+  store_->AddFault({.key_prefix = "mine", .stall = true});
+  auto cancelled = Read(mine, 0, 10);
+  while (store_->FaultsFired() == 0) std::this_thread::yield();  // else the last read would be the one that stalls
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore({mine}, BackgroundPriority::kRestore, progress);
+  hydrator_->CancelDataset(DatasetId{1});
+  EXPECT_EQ(ErrorOf(std::move(cancelled)), ErrorCode::kCancelled);
+  EXPECT_EQ(restored.get().error().code, ErrorCode::kCancelled);
+  ExpectRight(Read(other, 0, 10), other, 0, 10);
+  ExpectRight(Read(mine, 0, 10), mine, 0, 10);
+}
+
+TEST_F(HydratorTest, RestoreCancelledByItsProgress) {
+  Build({}, 1u << 30, {.threads = 2, .delay_max = std::chrono::milliseconds(1)});
+  std::vector<cache::ObjectRef> objects;
+  for (int i = 0; i < 2000; ++i) objects.push_back(Put("o" + std::to_string(i), 100));
+  auto progress = std::make_shared<HydrationProgress>();
+  auto done = Restore(objects, BackgroundPriority::kRestore, progress);
+  while (progress->objects_done < 5) std::this_thread::yield();
+  progress->cancelled = true;
+  EXPECT_EQ(done.get().error().code, ErrorCode::kCancelled);
+  EXPECT_LT(progress->objects_done.load(), 2000u);
+}
+
+// A store that runs something whenever a request is cancelled.
+class CancelHook final : public sim::ForwardingObjectStore {
+ public:
+  CancelHook(env::ObjectStore& store, std::function<void()> on_cancel)
+      : ForwardingObjectStore(store), on_cancel_(std::move(on_cancel)) {}
+  void Cancel(env::RequestId id) override {
+    on_cancel_();
+    ForwardingObjectStore::Cancel(id);
+  }
+
+ private:
+  const std::function<void()> on_cancel_;
+};
+
+TEST_F(HydratorTest, WhoJoinsWhatACancelledRestoreDropsIsServed) {
+  Build({.requests_in_flight_max = 1});
+  const auto running = Put("running", 1000), queued = Put("queued", 2000);
+  store_->AddFault({.key_prefix = "running", .stall = true});
+  std::vector<Answered> joined;
+  repository_->store = std::make_shared<CancelHook>(*store_, [&] {
+    if (!joined.empty()) return;
+    // Now both fetches are being ended and neither has ended.
+    joined.push_back(Read(queued, 0, 2000));
+    joined.push_back(Read(running, 0, 1000));
+  });
+  auto progress = std::make_shared<HydrationProgress>();
+  auto restored = Restore({running, queued}, BackgroundPriority::kRestore, progress);
+  while (store_->FaultsFired() == 0 || hydrator_->Statistics().background_queued == 0) std::this_thread::yield();
+  progress->cancelled = true;
+  EXPECT_EQ(restored.get().error().code, ErrorCode::kCancelled);
+  ASSERT_EQ(joined.size(), 2u);
+  ExpectRight(std::move(joined[0]), queued, 0, 2000);
+  ExpectRight(std::move(joined[1]), running, 0, 1000);
+  hydrator_.reset();  // before what the hook refers to
 }
 
 TEST_F(HydratorTest, DestructionAtAnyMomentAnswersEverybodyOnce) {

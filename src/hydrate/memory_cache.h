@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cache::Cache in memory for the hydrator's tests: what was committed, a hard capacity, nothing evicted, and counts.
+// A cache::Cache in memory for the hydrator's tests: what was committed, a hard capacity, nothing evicted, faults.
 // Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -44,19 +46,25 @@ class MemoryCache final : public cache::Cache {
                                              uint64_t length) override {
     LEAT_CHECK(offset % ChunkBytes(object) == 0);
     LEAT_CHECK((offset + length) % ChunkBytes(object) == 0 || offset + length == object.size_bytes);
+    if (before_write) before_write(object);
+    if (busy) {
+      ++refused_writes;
+      return Fail(ErrorCode::kBusy, "not now");
+    }
     std::lock_guard lock(mutex_);
     if (reserved_bytes_ + length > capacity_bytes_) return Fail(ErrorCode::kNoSpace, "the cache is full");
     reserved_bytes_ += length;
     return std::make_unique<MemoryWriter>(*this, object, offset, length);
   }
-  uint64_t Release(const cache::ObjectRef& object) override {
+  cache::Released Release(const cache::ObjectRef& object) override {
     const uint64_t bytes = CachedBytes(object);
     std::lock_guard lock(mutex_);
     objects_.erase(object.id);
     reserved_bytes_ -= bytes;
-    return bytes;
+    return {bytes, {}};
   }
-  uint64_t ReleaseDataset(DatasetId) override { return 0; }
+  cache::Released ReleaseDataset(DatasetId) override { return {}; }
+  bool MakesRoom() override { return busy; }
   uint64_t FreeBytes() override {
     std::lock_guard lock(mutex_);
     return capacity_bytes_ - reserved_bytes_;
@@ -64,6 +72,13 @@ class MemoryCache final : public cache::Cache {
   cache::DatasetUsage Usage(DatasetId) override { return {}; }
   cache::CacheStatistics Statistics() override { return {}; }
   void Sync() override {}
+
+  std::atomic<bool> busy{false};        // every write is told "not now"
+  std::atomic<int> refused_writes{0};   // how many were
+  std::atomic<int> failing_commits{0};  // so many commits fail, as on a failing disk
+  // Set before the first write.
+  std::function<void(const cache::ObjectRef& object)> before_write;
+  std::function<void()> before_commit;
 
  private:
   struct Object {
@@ -81,6 +96,8 @@ class MemoryCache final : public cache::Cache {
     void Append(std::span<const std::byte> bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
     Status Commit() override {
       LEAT_CHECK(bytes_.size() <= length_);
+      if (cache_.before_commit) cache_.before_commit();
+      if (cache_.failing_commits > 0 && cache_.failing_commits-- > 0) return Fail(ErrorCode::kIo, "the disk failed");
       const uint64_t chunk_bytes = ChunkBytes(object_);
       std::lock_guard lock(cache_.mutex_);
       Object& object = cache_.objects_[object_.id];

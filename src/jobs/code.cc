@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/code.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <set>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "jobs/archive.h"
 #include "jobs/transfer.h"
@@ -29,25 +32,92 @@ std::string HyperparameterOr(const TrainingJob& job, const std::string& name, co
 }
 
 Status CopyFromS3(const std::string& source, RepositoryFactory& repositories, const std::string& code_directory,
-                  unsigned connections, const StopLevel& stop) {
+                  unsigned connections, const StopCheck& stopped) {
   const RepositoryLocation location = LocationOf(source);
   LEAT_ASSIGN_OR_RETURN(const Repository repository, repositories.Open(location.repository, connections));
   if (!IsArchiveName(location.key)) {
-    LEAT_RETURN_IF_ERROR(DownloadPrefix(*repository.store, source, code_directory, connections, stop));
+    LEAT_RETURN_IF_ERROR(DownloadPrefix(*repository.store, source, code_directory, connections, stopped));
     return {};
   }
   const std::string archive = code_directory + "-source.tar.gz";
-  Status status = DownloadObject(*repository.store, location.key, archive);
+  Status status = DownloadObject(*repository.store, location.key, archive, stopped);
   if (status) status = ExtractArchive(archive, code_directory);
   unlink(archive.c_str());
   if (!status) return Fail(status.error().code, source + ": " + status.error().message);
   return {};
 }
 
-Status CopyFromDisk(const std::string& source, const std::string& code_directory) {
+// Whether `path` lies in `directory` or is it; both canonical.
+bool IsBelow(const std::string& path, const std::string& directory) {
+  return path == directory || path.compare(0, directory.size() + 1, directory + "/") == 0;
+}
+
+// A directory of source code, copied entry by entry. Confined to one thread.
+class TreeCopy {
+ public:
+  // `left_out`: directories that are not copied.
+  TreeCopy(std::string root, const std::vector<std::string>& left_out, const StopCheck& stopped,
+           std::vector<std::string>& warnings)
+      : root_(std::move(root)), stopped_(stopped), warnings_(warnings) {
+    std::error_code error;
+    for (const auto& path : left_out) left_out_.insert(fs::canonical(path, error).string());
+  }
+
+  Status Copy(const std::string& from, const std::string& to) {
+    std::error_code error;
+    for (fs::directory_iterator i(from, error), end; !error && i != end; i.increment(error)) {
+      if (stopped_ && stopped_()) return Fail(ErrorCode::kCancelled, "stopped");
+      const std::string path = i->path().string(), target = to + "/" + i->path().filename().string();
+      std::error_code ignored;
+      const bool is_link = fs::is_symlink(i->symlink_status(ignored));
+      const auto what = fs::status(path, ignored);
+      if (fs::is_regular_file(what)) {
+        std::error_code copying;
+        fs::copy_file(path, target, copying);
+        if (copying) return Fail(ErrorCode::kIo, "copying the code from " + path + ": " + copying.message());
+      } else if (fs::is_directory(what) && is_link) {
+        LEAT_RETURN_IF_ERROR(CopyDirectoryLink(path, target));
+      } else if (fs::is_directory(what)) {
+        if (left_out_.count(path)) continue;
+        LEAT_RETURN_IF_ERROR(CreateDirectories(target));
+        LEAT_RETURN_IF_ERROR(Copy(path, target));
+      } else {
+        warnings_.push_back(path + (is_link ? " is a link that leads to no file" : " is no file and no directory") +
+                            ": it is not among the job's code");
+      }
+    }
+    if (error) return Fail(ErrorCode::kIo, "copying the code from " + from + ": " + error.message());
+    return {};
+  }
+
+ private:
+  // As a link, because what it leads to may be as large as a data set, and may lead back here.
+  Status CopyDirectoryLink(const std::string& path, const std::string& target) {
+    std::error_code error;
+    const std::string leads_to = fs::canonical(path, error).string();
+    if (!error) {
+      if (IsBelow(leads_to, root_)) {
+        const auto link = fs::path(leads_to).lexically_relative(fs::path(path).parent_path());
+        fs::create_directory_symlink(link, target, error);
+      } else {
+        fs::create_directory_symlink(leads_to, target, error);
+      }
+    }
+    if (error) return Fail(ErrorCode::kIo, "copying the link " + path + ": " + error.message());
+    return {};
+  }
+
+  const std::string root_;          // canonical
+  std::set<std::string> left_out_;  // canonical
+  const StopCheck& stopped_;
+  std::vector<std::string>& warnings_;
+};
+
+Status CopyFromDisk(const std::string& source, const std::string& code_directory, const std::string& state_directory,
+                    const StopCheck& stopped, std::vector<std::string>& warnings) {
   std::error_code error;
-  const std::string path = fs::absolute(source.rfind("file://", 0) == 0 ? source.substr(7) : source, error).string();
-  const auto what = fs::status(path, error);
+  const std::string path = fs::canonical(source.rfind("file://", 0) == 0 ? source.substr(7) : source, error).string();
+  const auto what = error ? fs::file_status() : fs::status(path, error);
   if (fs::is_regular_file(what)) return ExtractArchive(path, code_directory);
   if (!fs::is_directory(what)) {
     return Fail(ErrorCode::kNotFound,
@@ -55,9 +125,18 @@ Status CopyFromDisk(const std::string& source, const std::string& code_directory
                     " is no directory and no archive; it must be a directory, a .tar.gz, or an s3:// URL "
                     "of either");
   }
-  fs::copy(path, code_directory, fs::copy_options::recursive | fs::copy_options::copy_symlinks, error);
-  if (error) return Fail(ErrorCode::kIo, "copying the code from " + path + ": " + error.message());
-  return {};
+  // Where the copy goes may lie inside what is copied: it must not copy itself.
+  return TreeCopy(path, {state_directory, code_directory}, stopped, warnings).Copy(path, code_directory);
+}
+
+// chmod that cannot be led out of the code: by way of a link the file would be the user's own.
+void MakeExecutable(const std::string& path, const std::string& code_directory) {
+  std::error_code error;
+  const std::string root = fs::canonical(code_directory, error).string();
+  const std::string file = error ? "" : fs::canonical(path, error).string();
+  if (error || !IsBelow(file, root)) return;
+  FileDescriptor opened(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (opened.valid()) fchmod(opened.get(), 0777);
 }
 
 std::string ShellQuoted(const std::string& text) {
@@ -74,14 +153,14 @@ std::string ShellQuoted(const std::string& text) {
 }  // namespace
 
 Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories,
-                                   const std::string& code_directory, const std::string& python, unsigned connections,
-                                   const StopLevel& stop) {
+                                   const std::string& code_directory, const CodeOptions& options,
+                                   const StopCheck& stopped) {
   TrainerProgram program;
   const std::string source = HyperparameterOr(job, "sagemaker_submit_directory", "");
   if (source.rfind("s3://", 0) == 0) {
-    LEAT_RETURN_IF_ERROR(CopyFromS3(source, repositories, code_directory, connections, stop));
+    LEAT_RETURN_IF_ERROR(CopyFromS3(source, repositories, code_directory, options.connections, stopped));
   } else if (!source.empty() && source != "/opt/ml/code") {
-    LEAT_RETURN_IF_ERROR(CopyFromDisk(source, code_directory));
+    LEAT_RETURN_IF_ERROR(CopyFromDisk(source, code_directory, options.state_directory, stopped, program.warnings));
   }
   const auto named = job.environment.find("SAGEMAKER_PROGRAM");
   program.name = named != job.environment.end() ? named->second : HyperparameterOr(job, "sagemaker_program", "");
@@ -91,23 +170,30 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
     return program;
   }
   const std::string path = code_directory + "/" + program.name;
+  std::error_code error;  // a name too long, links in a circle: no file either
   if (program.name[0] == '/' || ("/" + program.name + "/").find("/../") != std::string::npos ||
-      !fs::is_regular_file(path)) {
+      !fs::is_regular_file(path, error)) {
     return Fail(ErrorCode::kNotFound, "sagemaker_program " + program.name +
                                           " is no file in sagemaker_submit_directory " +
                                           (source.empty() ? "(which is not set)" : source));
   }
-  if (fs::exists(code_directory + "/requirements.txt")) {
-    program.warnings.push_back("requirements.txt is not installed: what it names must be in this machine's " + python);
+  if (fs::exists(code_directory + "/requirements.txt", error)) {
+    program.warnings.push_back("requirements.txt is not installed: what it names must be in this machine's " +
+                               options.python);
+  }
+  if (fs::exists(code_directory + "/setup.py", error)) {
+    program.warnings.push_back("setup.py is not installed: " + program.name +
+                               " runs as a script in its directory, not as an installed module");
   }
   const auto arguments = ScriptArguments(ScriptHyperparameters(job.hyperparameters));
   if (EndsWith(program.name, ".py")) {
-    program.arguments = {python, program.name};
+    program.arguments = {options.python, program.name};
     program.arguments.insert(program.arguments.end(), arguments.begin(), arguments.end());
     return program;
   }
-  chmod(path.c_str(), 0777);
-  // exec: a shell between us and the script would end at SIGTERM at once, and the script's time to say its last with it.
+  MakeExecutable(path, code_directory);
+  // exec: a shell between us and the script would end at SIGTERM at once, and the script's time to say its last with
+  // it.
   std::string line = "exec ./" + ShellQuoted(program.name);
   for (const auto& argument : arguments) line += " " + ShellQuoted(argument);
   program.arguments = {"/bin/sh", "-c", line};

@@ -18,9 +18,16 @@ struct TrainerProgram {
   std::vector<std::string> warnings;
 };
 
-// `code_directory`: exists and is empty. `python`: the interpreter for .py programs.
+struct CodeOptions {
+  std::string python = "python3";  // the interpreter for .py programs
+  unsigned connections = 64;
+  std::string state_directory;  // never copied, though it may lie inside the source directory
+};
+
+// `code_directory`: exists and is empty. From a directory of this machine, links to files are copied as the files, and
+// links to directories outside it lead where they led. kCancelled: stopped.
 Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories,
-                                   const std::string& code_directory, const std::string& python, unsigned connections,
-                                   const StopLevel& stop);
+                                   const std::string& code_directory, const CodeOptions& options,
+                                   const StopCheck& stopped);
 
 }  // namespace leat::jobs

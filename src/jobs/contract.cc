@@ -14,6 +14,8 @@ namespace {
 
 const std::set<std::string> kReserved = {"_tuning_objective_metric", "default_user_module_name"};
 
+constexpr const char* kRegionNames[] = {"AWS_REGION", "AWS_DEFAULT_REGION", "SAGEMAKER_REGION"};
+
 // Secrets of the caller, and what would lead an AWS client to them.
 const std::set<std::string> kWithheld = {"AWS_ACCESS_KEY_ID",
                                          "AWS_SECRET_ACCESS_KEY",
@@ -285,6 +287,12 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   }
   for (const auto& [name, value] : hyperparameters.items())
     environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
+  environment["SAGEMAKER_JOB_NAME"] = job.name;
+  environment["CURRENT_HOST"] = "algo-1";
+  if (const auto region = job.hyperparameters.find("sagemaker_region"); region != job.hyperparameters.end()) {
+    for (const char* name : kRegionNames) environment[name] = PlainValue(region->second);
+  }
+  if (machine.visible_gpus) environment["CUDA_VISIBLE_DEVICES"] = *machine.visible_gpus;
   if (base != "/opt/ml") environment["SAGEMAKER_BASE_DIR"] = base;
   for (const auto& [name, value] : job.environment) environment[name] = value;
   return environment;
@@ -304,6 +312,14 @@ std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& call
   environment["PYTHONUNBUFFERED"] = "1";
   const std::string search_path = environment["PYTHONPATH"];
   environment["PYTHONPATH"] = paths.Code() + (search_path.empty() ? "" : ":" + search_path);
+  std::string region;
+  for (const char* name : kRegionNames) {
+    if (region.empty()) region = environment[name];
+  }
+  for (const char* name : kRegionNames) {
+    if (environment[name].empty()) environment[name] = region;
+    if (region.empty()) environment.erase(name);
+  }
   for (const auto& [name, value] : contract) environment[name] = value;
   std::vector<std::string> list;
   for (const auto& [name, value] : environment) list.push_back(name + "=" + value);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace leat::jobs {
 struct Machine {  // what the job may use
   std::string instance_type = "local";
   unsigned cpus = 1, gpus = 0;
+  std::optional<std::string> visible_gpus;  // CUDA_VISIBLE_DEVICES, where the job gets fewer GPUs than there are
 };
 
 // Where the script finds things: "/opt/ml" in the sandbox, the job's directory without one.
@@ -40,11 +42,12 @@ Json ResourceConfig(const Machine& machine);
 Json InputDataConfig(const TrainingJob& job);
 std::string TrainingJobArn(const std::string& name);
 
-// SM_*, TRAINING_JOB_NAME, TRAINING_JOB_ARN, and the job's Environment (which has the last word).
+// SM_*, what the platform and the toolkit set beside them (TRAINING_JOB_NAME, AWS_REGION, ...), and the job's
+// Environment (which has the last word).
 std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, const Machine& machine,
                                                        const ContractPaths& paths, const std::string& program);
 // `caller` (NAME=value) without what must not reach a training script (credentials, another job's SM_*), then
-// `contract`.
+// `contract`. The region is the contract's, else the caller's, under every name that is read for it.
 std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,
                                             const std::map<std::string, std::string>& contract,
                                             const ContractPaths& paths);

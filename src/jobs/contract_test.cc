@@ -64,6 +64,11 @@ TEST(Contract, EnvironmentOfTheScript) {
   EXPECT_EQ(environment["SM_LOG_LEVEL"], "10");
   EXPECT_EQ(environment["TRAINING_JOB_ARN"], "arn:aws:sagemaker:local:000000000000:training-job/my-job");
   EXPECT_EQ(Json::parse(environment["SM_TRAINING_ENV"])["channel_input_dirs"]["train"], "/opt/ml/input/data/train");
+  EXPECT_EQ(environment["SAGEMAKER_JOB_NAME"], "My-Job");
+  EXPECT_EQ(environment["TRAINING_JOB_NAME"], "My-Job");
+  EXPECT_EQ(environment["CURRENT_HOST"], "algo-1");
+  EXPECT_FALSE(environment.count("CUDA_VISIBLE_DEVICES"));
+  EXPECT_EQ(ContractEnvironment(job, {"ml.g5.xlarge", 4, 1, "0"}, {}, "train.py")["CUDA_VISIBLE_DEVICES"], "0");
   EXPECT_FALSE(environment.count("SAGEMAKER_BASE_DIR"));
   EXPECT_EQ(ContractEnvironment(job, {}, {"/state/ml"}, "train.py")["SAGEMAKER_BASE_DIR"], "/state/ml");
 }
@@ -77,6 +82,17 @@ TEST(Contract, TheCallersSecretsStayBehind) {
   EXPECT_THAT(environment, Contains("AWS_REGION=eu"));
   EXPECT_THAT(environment, Contains("PYTHONPATH=/opt/ml/code:/lib"));
   EXPECT_THAT(environment, Contains("SM_MODEL_DIR=/opt/ml/model"));
+}
+
+TEST(Contract, TheRegionHasEveryNameThatIsReadForIt) {
+  using testing::IsSupersetOf;
+  EXPECT_THAT(TrainerEnvironment({"AWS_DEFAULT_REGION=eu"}, {}, {}),
+              IsSupersetOf({"AWS_REGION=eu", "AWS_DEFAULT_REGION=eu", "SAGEMAKER_REGION=eu"}));
+  TrainingJob job;
+  job.hyperparameters = {{"sagemaker_region", "\"us-east-1\""}};
+  EXPECT_THAT(TrainerEnvironment({"AWS_REGION=eu"}, ContractEnvironment(job, {}, {}, "t.py"), {}),
+              IsSupersetOf({"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "SAGEMAKER_REGION=us-east-1"}));
+  EXPECT_THAT(TrainerEnvironment({}, {}, {}), Not(Contains(testing::HasSubstr("REGION"))));
 }
 
 TEST(Contract, ConfigFiles) {

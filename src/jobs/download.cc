@@ -4,47 +4,84 @@
 
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "env/blocking.h"
+#include "jobs/stoppable.h"
 #include "jobs/transfer.h"
 
 namespace leat::jobs {
 namespace {
 
-// The requests in flight of one download, and its first failure. One mutex.
+// The requests in flight of one download, and its first failure. One mutex; Enter, Started and WaitForAll are the
+// job's thread's.
 class Flight {
  public:
-  explicit Flight(unsigned places) : places_(places) {}
-  // Waits for a place; false when the download has failed.
-  bool Enter() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return in_flight_ < places_; });
-    if (!status_) return false;
-    ++in_flight_;
-    return true;
-  }
-  void Leave(Status status) {
+  Flight(env::ObjectStore& store, unsigned places, const StopCheck& stopped)
+      : store_(store), places_(places), stopped_(stopped) {}
+  // Waits for a place, and gives its number; 0 when the download has failed or was stopped.
+  uint64_t Enter() {
+    while (!WaitUntil([&] { return in_flight_.size() < places_ || !status_; })) {
+      if (Stopped()) return 0;
+    }
     std::lock_guard lock(mutex_);
-    --in_flight_;
+    if (!status_) return 0;
+    in_flight_.emplace(++last_place_, std::nullopt);
+    return last_place_;
+  }
+  // By what the request of a place can be cancelled.
+  void Started(uint64_t place, env::RequestId id) {
+    std::lock_guard lock(mutex_);
+    if (const auto found = in_flight_.find(place); found != in_flight_.end()) found->second = id;
+  }
+  void Leave(uint64_t place, Status status) {
+    std::lock_guard lock(mutex_);
+    in_flight_.erase(place);
     if (!status && status_) status_ = std::move(status);
     changed_.notify_all();
   }
   Status WaitForAll() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    while (!WaitUntil([&] { return in_flight_.empty(); })) Stopped();
+    std::lock_guard lock(mutex_);
     return status_;
   }
 
  private:
+  template <class Condition>
+  bool WaitUntil(Condition condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kStopPoll, condition);
+  }
+  // Asks, without the lock, and cancels everything at the first yes.
+  bool Stopped() {
+    if (is_stopped_ || !stopped_ || !stopped_()) return is_stopped_;
+    is_stopped_ = true;
+    std::vector<env::RequestId> requests;
+    {
+      std::lock_guard lock(mutex_);
+      if (status_) status_ = Fail(ErrorCode::kCancelled, "stopped");
+      for (const auto& [place, id] : in_flight_) {
+        if (id) requests.push_back(*id);
+      }
+    }
+    for (const auto id : requests) store_.Cancel(id);
+    return true;
+  }
+
+  env::ObjectStore& store_;
   const unsigned places_;
-  std::mutex mutex_;
+  const StopCheck stopped_;
+  bool is_stopped_ = false;
+  std::mutex mutex_;  // protects everything below
   std::condition_variable changed_;
-  unsigned in_flight_ = 0;
+  std::map<uint64_t, std::optional<env::RequestId>> in_flight_;
+  uint64_t last_place_ = 0;
   Status status_;
 };
 
@@ -73,6 +110,13 @@ class FileReceiver final : public env::GetReceiver {
   Status status_;
 };
 
+env::GetRequest WholeObject(const ObjectInfo& object) {
+  env::GetRequest get;
+  get.key = object.key;
+  get.if_match = object.etag;
+  return get;
+}
+
 bool IsSafePath(const std::string& path) {
   if (path.find('\0') != std::string::npos) return false;
   for (const auto& component : Split(path, '/')) {
@@ -98,16 +142,17 @@ std::string PathOfKey(const std::string& uri_key, const std::string& key) {
 }
 
 Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string& uri, const std::string& directory,
-                                      unsigned connections, const StopLevel& stop) {
+                                      unsigned connections, const StopCheck& stopped) {
   const RepositoryLocation location = LocationOf(uri);
   DownloadResult result;
   std::set<std::string> made;
-  auto flight = std::make_shared<Flight>(connections);
+  auto flight = std::make_shared<Flight>(store, connections, stopped);
   env::ListRequest request;
   request.prefix = location.key;
   Status status;
-  for (bool more = true; more && status;) {
-    auto page = env::Await<env::ListPage>([&](auto done) { store.List(request, std::move(done)); });
+  bool ended = false;  // failed or stopped: what is in flight tells of it
+  for (bool more = true; more && status && !ended;) {
+    auto page = AwaitUnlessStopped<env::ListPage>(stopped, [&](auto done) { store.List(request, std::move(done)); });
     if (!page) {
       status = Fail(page.error());
       break;
@@ -121,20 +166,23 @@ Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string
                                                        "FileSystemDataSource, which can show it");
         break;
       }
-      if (stop.load() > 0) status = Fail(ErrorCode::kCancelled, "the download of " + uri + " was stopped");
+      if (stopped && stopped()) status = Fail(ErrorCode::kCancelled, "the download of " + uri + " was stopped");
       const size_t slash = relative.rfind('/');
       if (status && slash != std::string::npos && made.insert(relative.substr(0, slash)).second) {
         status = CreateDirectories(directory + "/" + relative.substr(0, slash));
       }
-      if (!status || !flight->Enter()) break;
+      const uint64_t place = status ? flight->Enter() : 0;
+      if (place == 0) {
+        ended = true;
+        break;
+      }
       ++result.objects;
       result.bytes += object.size_bytes;
-      env::GetRequest get;
-      get.key = object.key;
-      get.if_match = object.etag;
-      store.Get(std::move(get), std::make_shared<FileReceiver>(directory + "/" + relative, [flight](Status ended) {
-                  flight->Leave(std::move(ended));
-                }));
+      const auto id = store.Get(WholeObject(object),
+                                std::make_shared<FileReceiver>(directory + "/" + relative, [flight, place](Status got) {
+                                  flight->Leave(place, std::move(got));
+                                }));
+      flight->Started(place, id);
     }
     more = !page->next_token.empty();
     request.continuation_token = page->next_token;
@@ -151,13 +199,20 @@ Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string
   return result;
 }
 
-Status DownloadObject(env::ObjectStore& store, const std::string& key, const std::string& path) {
+Status DownloadObject(env::ObjectStore& store, const std::string& key, const std::string& path,
+                      const StopCheck& stopped) {
   std::promise<Status> promise;
   auto future = promise.get_future();
   env::GetRequest get;
   get.key = key;
-  store.Get(std::move(get),
-            std::make_shared<FileReceiver>(path, [&promise](Status status) { promise.set_value(std::move(status)); }));
+  const auto id = store.Get(std::move(get), std::make_shared<FileReceiver>(path, [&promise](Status status) {
+                              promise.set_value(std::move(status));
+                            }));
+  while (future.wait_for(kStopPoll) != std::future_status::ready) {
+    if (!stopped || !stopped()) continue;
+    store.Cancel(id);
+    break;
+  }
   return future.get();
 }
 

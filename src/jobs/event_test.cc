@@ -8,6 +8,7 @@
 
 #include "jobs/describe.h"
 #include "jobs/job_store.h"
+#include "jobs/volume.h"
 
 namespace leat::jobs {
 namespace {
@@ -84,11 +85,44 @@ TEST(JobStore, KeepsEventsAndNamesAndEndsWhatWasAbandoned) {
   }
   auto store = JobStore::Open(directory).value();
   EXPECT_THAT(store->Names(JobKind::kTraining).value(), testing::ElementsAre("Gone", "alive"));
+  for (const char* name : {"Gone", "alive"}) std::filesystem::create_directories(JobVolume(directory, name) + "/code");
+  {
+    // Its process is none of this machine's, but somebody holds it: another machine, another container.
+    const auto lock = TakeJobLock(TrainingLockPath(directory, "Gone"));
+    ASSERT_TRUE(lock);
+    ASSERT_TRUE(store->EndAbandoned(8000000000));
+    EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "Gone")));
+    EXPECT_EQ(store->Load("Gone")->status, "InProgress");
+  }
   ASSERT_TRUE(store->EndAbandoned(9000000000));
+  EXPECT_FALSE(std::filesystem::exists(JobVolume(directory, "Gone")));
+  EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "alive")));
   EXPECT_EQ(store->Load("alive")->status, "InProgress");
   EXPECT_EQ(store->Load("Gone")->status, "Failed");
   EXPECT_THAT(store->Load("Gone")->failure_reason, testing::StartsWith("InternalServerError: the supervisor"));
   EXPECT_EQ(store->Samples("alive")->at(0).value, 0.1);
+  std::filesystem::remove_all(directory);
+}
+
+TEST(Volume, WhatIsKeptStays) {
+  char directory[] = "/tmp/leat-volume-XXXXXX";
+  ASSERT_TRUE(mkdtemp(directory));
+  const std::string volume = JobVolume(directory, "j");
+  for (const char* name : {"/model/m", "/output/data/d", "/output/other", "/input/i", "/checkpoints/c"}) {
+    std::filesystem::create_directories(volume + name);
+  }
+  EXPECT_EQ(KeepCheckpoints(directory, "j", "nothing").value(), "");
+  EXPECT_EQ(KeepCheckpoints(directory, "j", "checkpoints").value(), JobDirectory(directory, "j") + "/checkpoints");
+  EXPECT_TRUE(std::filesystem::exists(JobDirectory(directory, "j") + "/checkpoints/c"));
+  ASSERT_TRUE(RemoveVolume(directory, "j", {true, true}));
+  EXPECT_TRUE(std::filesystem::exists(volume + "/model/m"));
+  EXPECT_TRUE(std::filesystem::exists(volume + "/output/data/d"));
+  EXPECT_FALSE(std::filesystem::exists(volume + "/output/other"));
+  EXPECT_FALSE(std::filesystem::exists(volume + "/input"));
+  ASSERT_TRUE(WriteFileAtomically(HostsPath(directory, "j"), "", 0644, false));
+  ASSERT_TRUE(RemoveVolume(directory, "j"));
+  EXPECT_FALSE(std::filesystem::exists(HostsPath(directory, "j")));
+  EXPECT_FALSE(std::filesystem::exists(volume));
   std::filesystem::remove_all(directory);
 }
 

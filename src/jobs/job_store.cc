@@ -9,7 +9,10 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "jobs/volume.h"
+#include "model/training_job.h"
 
 namespace leat::jobs {
 namespace {
@@ -70,7 +73,8 @@ std::string NumberText(double value) {
 
 class SqliteJobStore final : public JobStore {
  public:
-  SqliteJobStore(sqlite3* database, std::string path) : database_(database), path_(std::move(path)) {}
+  SqliteJobStore(sqlite3* database, const std::string& state_directory)
+      : JobStore(state_directory), database_(database), path_(state_directory + "/jobs.db") {}
   ~SqliteJobStore() override { sqlite3_close(database_); }
 
   Status Create(JobKind kind, const std::string& name, const Event& created) override {
@@ -217,6 +221,17 @@ std::string BootId() {
   return id ? std::string(Trim(*id)) : "";
 }
 
+// Before the job's end is recorded: after it nobody would look at the volume again.
+void RemoveAbandoned(const std::string& state_directory, const std::string& name, const JobState& state) {
+  const auto kept = KeepCheckpoints(state_directory, name, CheckTrainingJob(state.request).job.checkpoint_path);
+  if (!kept) {
+    LogWarning("job " + name + ": " + kept.error().message + "; its volume is left as it is");
+    return;
+  }
+  const Status removed = RemoveVolume(state_directory, name);
+  if (!removed) LogWarning("job " + name + ": " + removed.error().message);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_directory) {
@@ -224,7 +239,7 @@ Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_direct
   const std::string path = state_directory + "/jobs.db";
   sqlite3* database = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
-  auto store = std::make_unique<SqliteJobStore>(database, path);
+  auto store = std::make_unique<SqliteJobStore>(database, state_directory);
   if (code != SQLITE_OK) return Fail(ErrorCode::kIo, path + ": " + sqlite3_errstr(code));
   sqlite3_busy_timeout(database, kBusyTimeoutMs);
   LEAT_RETURN_IF_ERROR(store->Execute(kSchema));
@@ -241,8 +256,21 @@ Status JobStore::EndAbandoned(int64_t now_ns) {
     LEAT_ASSIGN_OR_RETURN(const auto names, Names(kind));
     for (const auto& name : names) {
       LEAT_ASSIGN_OR_RETURN(const auto events, Events(kind, name));
-      const JobState state = Fold(events);
+      JobState state = Fold(events);
       if (state.IsTerminal() || IsAlive(state.supervisor)) continue;
+      const auto lock = TakeJobLock(kind == JobKind::kTraining ? TrainingLockPath(state_directory_, name)
+                                                               : TuningLockPath(state_directory_, name));
+      if (!lock) {
+        if (lock.error().code != ErrorCode::kBusy) {
+          LogWarning("job " + name + ": whether its supervisor still runs is not known: " + lock.error().message);
+        }
+        continue;
+      }
+      // Its supervisor may have ended it, and kept what is to be kept, between our reading and its letting go.
+      LEAT_ASSIGN_OR_RETURN(const auto events_now, Events(kind, name));
+      state = Fold(events_now);
+      if (state.IsTerminal()) continue;
+      if (kind == JobKind::kTraining) RemoveAbandoned(state_directory_, name, state);
       const std::string what = kind == JobKind::kTraining ? "leat train" : "leat tune";
       const std::string message = kind == JobKind::kTraining ? "Training job failed" : "Tuning job failed";
       LEAT_RETURN_IF_ERROR(

@@ -37,9 +37,14 @@ class JobStore {
   virtual Result<std::vector<MetricSample>> Samples(const std::string& training_job) = 0;  // in order of arrival
 
   Result<JobState> Load(const std::string& training_job);
-  // Ends every training job whose supervisor is gone as Failed; tuning jobs likewise. Called at the start of every
-  // command.
+  // Ends every training job whose supervisor is gone as Failed, and removes its volume; tuning jobs likewise. Called at
+  // the start of every command. Gone means both that nobody holds the job's lock and that no such process runs here:
+  // with a state directory that machines or containers share, the process alone would tell nothing.
   Status EndAbandoned(int64_t now_ns);
+
+ protected:
+  explicit JobStore(std::string state_directory) : state_directory_(std::move(state_directory)) {}
+  const std::string state_directory_;
 };
 
 // The calling process; and whether a process still lives.

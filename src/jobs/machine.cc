@@ -5,12 +5,53 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "jobs/trainer_process.h"
 
 namespace leat::jobs {
 namespace {
+
+// A driver that hangs holds nvidia-smi in the kernel; the job goes on without GPUs, and says so.
+constexpr std::chrono::milliseconds kCountGpusDeadline{10000};
+
+struct Family {
+  const char* name;
+  std::vector<std::pair<unsigned, unsigned>> gpus;  // {N of "Nxlarge", GPUs}; sizes not named have none
+};
+
+// Amazon EC2's instance types, as far as the service offers them. "Nxlarge" has 4 N processors.
+const std::vector<Family>& Families() {
+  static const std::vector<Family> families = {
+      {"m4", {}},
+      {"m5", {}},
+      {"m6i", {}},
+      {"m7i", {}},
+      {"c4", {}},
+      {"c5", {}},
+      {"c5n", {}},
+      {"c6i", {}},
+      {"c7i", {}},
+      {"r5", {}},
+      {"r5d", {}},
+      {"r7i", {}},
+      {"t3", {}},
+      {"p2", {{1, 1}, {8, 8}, {16, 16}}},
+      {"p3", {{2, 1}, {8, 4}, {16, 8}}},
+      {"p3dn", {{24, 8}}},
+      {"p4d", {{24, 8}}},
+      {"p4de", {{24, 8}}},
+      {"p5", {{4, 1}, {48, 8}}},
+      {"p5e", {{48, 8}}},
+      {"p5en", {{48, 8}}},
+      {"g4dn", {{1, 1}, {2, 1}, {4, 1}, {8, 1}, {12, 4}, {16, 1}}},
+      {"g5", {{1, 1}, {2, 1}, {4, 1}, {8, 1}, {12, 4}, {16, 1}, {24, 4}, {48, 8}}},
+      {"g6", {{1, 1}, {2, 1}, {4, 1}, {8, 1}, {12, 4}, {16, 1}, {24, 4}, {48, 8}}},
+      {"g6e", {{1, 1}, {2, 1}, {4, 1}, {8, 1}, {12, 4}, {16, 1}, {24, 4}, {48, 8}}}};
+  return families;
+}
 
 unsigned CountCpus() {
   cpu_set_t set;
@@ -20,57 +61,108 @@ unsigned CountCpus() {
 }
 
 // Lines of `nvidia-smi --list-gpus` that name one; 0 without the program or when it fails.
-unsigned CountGpus() {
+unsigned CountGpus(std::vector<std::string>& warnings) {
   TrainerCommand command;
   command.arguments = {"nvidia-smi", "--list-gpus"};
-  if (const char* path = getenv("PATH")) command.environment.push_back(std::string("PATH=") + path);
-  auto process = TrainerProcess::Start(command);
-  if (!process) return 0;
-  std::string output;
-  char buffer[4096];
-  for (ssize_t got; (got = read((*process)->output_fd(), buffer, sizeof buffer)) > 0;) {
-    if (output.size() < (1u << 16)) output.append(buffer, static_cast<size_t>(got));
+  if (const char* path = std::getenv("PATH")) command.environment.push_back(std::string("PATH=") + path);
+  const auto ran = RunProgram(command, kCountGpusDeadline);
+  if (!ran && ran.error().code == ErrorCode::kTimedOut) {
+    warnings.push_back(ran.error().message + ": SM_NUM_GPUS is 0; see whether nvidia-smi --list-gpus ends by hand");
   }
-  if ((*process)->Wait() != 0) return 0;
+  if (!ran || ran->exit_code != 0) return 0;
   unsigned gpus = 0;
-  for (size_t at = 0; (at = output.find("GPU ", at)) != std::string::npos; ++at) {
-    if (at == 0 || output[at - 1] == '\n') ++gpus;
+  for (size_t at = 0; (at = ran->text.find("GPU ", at)) != std::string::npos; ++at) {
+    if (at == 0 || ran->text[at - 1] == '\n') ++gpus;
   }
   return gpus;
 }
 
+// The devices that CUDA_VISIBLE_DEVICES names: CUDA reads up to the first that is none.
+std::vector<std::string> DevicesOf(const std::string& visible) {
+  std::vector<std::string> devices;
+  for (const auto& device : Split(visible, ',')) {
+    const std::string_view name = Trim(device);
+    if (name.empty() || name[0] == '-') break;
+    devices.emplace_back(name);
+  }
+  return devices;
+}
+
 }  // namespace
+
+std::optional<InstanceSize> SizeOfInstanceType(const std::string& instance_type) {
+  const auto parts = Split(instance_type, '.');
+  if (parts.size() != 3 || parts[0] != "ml") return std::nullopt;
+  const auto& families = Families();
+  const auto family =
+      std::find_if(families.begin(), families.end(), [&](const Family& one) { return parts[1] == one.name; });
+  if (family == families.end()) return std::nullopt;
+  if (parts[2] == "medium" || parts[2] == "large") return InstanceSize{2, 0};
+  const size_t digits = parts[2].find("xlarge");
+  if (digits == std::string::npos || parts[2].substr(digits) != "xlarge") return std::nullopt;
+  const auto count = digits == 0 ? Result<uint64_t>(1) : ParseUnsigned(parts[2].substr(0, digits));
+  if (!count || *count == 0 || *count > 100) return std::nullopt;
+  const auto multiple = static_cast<unsigned>(*count);
+  // The one that is no multiple of four.
+  InstanceSize size{instance_type == "ml.c4.8xlarge" ? 36 : 4 * multiple, 0};
+  for (const auto& [of, gpus] : family->gpus) {
+    if (of == multiple) size.gpus = gpus;
+  }
+  return size;
+}
+
+Machine FitMachine(const std::string& instance_type, const Hardware& hardware, const Json& table,
+                   std::vector<std::string>& warnings) {
+  Machine machine;
+  machine.instance_type = instance_type;
+  machine.cpus = hardware.cpus;
+  std::vector<std::string> devices;
+  if (hardware.visible_gpus) {
+    devices = DevicesOf(*hardware.visible_gpus);
+  } else {
+    for (unsigned i = 0; i < hardware.gpus; ++i) devices.push_back(std::to_string(i));
+  }
+  const auto gpus = std::min(hardware.gpus, static_cast<unsigned>(devices.size()));
+  machine.gpus = gpus;
+  const auto choose = [&](const char* name, uint64_t wanted, unsigned& has) {
+    if (wanted > has) {
+      warnings.push_back(instance_type + " has " + std::to_string(wanted) + " " + name + ", this machine " +
+                         std::to_string(has) + ": the job gets those");
+    }
+    has = static_cast<unsigned>(std::min<uint64_t>(wanted, has));
+  };
+  Json wanted = Json::object();
+  if (const auto size = SizeOfInstanceType(instance_type)) wanted = {{"cpus", size->cpus}, {"gpus", size->gpus}};
+  if (const auto entry = table.find(instance_type); entry != table.end() && entry->is_object()) wanted.update(*entry);
+  for (const auto& [name, has] : {std::pair("cpus", &machine.cpus), std::pair("gpus", &machine.gpus)}) {
+    const auto count = wanted.find(name);
+    if (count != wanted.end() && count->is_number_integer() && *count >= 0) choose(name, count->get<uint64_t>(), *has);
+  }
+  machine.cpus = std::max(1u, machine.cpus);
+  if (machine.gpus < gpus) {
+    std::string visible;
+    for (unsigned i = 0; i < machine.gpus; ++i) visible += (i ? "," : "") + devices[i];
+    machine.visible_gpus = visible;
+  }
+  return machine;
+}
 
 Result<Machine> ChooseMachine(const std::string& instance_type, const std::string& state_directory,
                               std::vector<std::string>& warnings) {
-  Machine machine{instance_type, CountCpus(), CountGpus()};
+  Hardware hardware{CountCpus(), CountGpus(warnings), std::nullopt};
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) hardware.visible_gpus = visible;
   const std::string path = state_directory + "/instance-types.json";
   const auto text = ReadFile(path, 1u << 20);
   if (!text) {
-    if (text.error().code == ErrorCode::kNotFound) return machine;
-    return Fail(text.error());
+    if (text.error().code != ErrorCode::kNotFound) return Fail(text.error());
+    return FitMachine(instance_type, hardware, Json::object(), warnings);
   }
   const Json table = Json::parse(*text, nullptr, false);
   if (!table.is_object()) {
     return Fail(ErrorCode::kInvalidArgument,
                 path + " is no JSON object; it should read {\"ml.g5.xlarge\": {\"cpus\": 4, \"gpus\": 1}}");
   }
-  const auto entry = table.find(instance_type);
-  if (entry == table.end() || !entry->is_object()) return machine;
-  const auto choose = [&](const char* name, unsigned& has) {
-    const auto wanted = entry->find(name);
-    if (wanted == entry->end() || !wanted->is_number_unsigned()) return;
-    const auto count = wanted->get<uint64_t>();
-    if (count > has) {
-      warnings.push_back(instance_type + " has " + std::to_string(count) + " " + name + ", this machine " +
-                         std::to_string(has) + ": the job gets those");
-    }
-    has = static_cast<unsigned>(std::min<uint64_t>(count, has));
-  };
-  choose("cpus", machine.cpus);
-  choose("gpus", machine.gpus);
-  machine.cpus = std::max(1u, machine.cpus);
-  return machine;
+  return FitMachine(instance_type, hardware, table, warnings);
 }
 
 }  // namespace leat::jobs

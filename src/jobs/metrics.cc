@@ -3,8 +3,10 @@
 #include "jobs/metrics.h"
 
 #include <pcre2.h>
+#include <time.h>
 
 #include <cstdlib>
+#include <utility>
 
 namespace leat::jobs {
 namespace {
@@ -19,10 +21,18 @@ bool ReadNumber(std::string_view text, double& value) {
   return !copy.empty() && end == copy.c_str() + copy.size() && copy.find_first_of("xX") == std::string::npos;
 }
 
+// Of this thread, so that a busy machine does not spend an expression's time.
+std::chrono::nanoseconds ProcessorTime() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
 }  // namespace
 
 struct MetricReader::Compiled {
-  std::string name;
+  std::string name, regex;
+  std::chrono::nanoseconds spent{0};
   pcre2_code* code = nullptr;
   pcre2_match_data* data = nullptr;
   pcre2_match_context* context = nullptr;
@@ -36,14 +46,16 @@ struct MetricReader::Compiled {
   }
 };
 
-MetricReader::MetricReader() = default;
+MetricReader::MetricReader(MetricLimits limits) : limits_(limits) {}
 MetricReader::~MetricReader() = default;
 
-Result<std::unique_ptr<MetricReader>> MetricReader::Make(const std::vector<MetricDefinition>& definitions) {
-  std::unique_ptr<MetricReader> reader(new MetricReader);
+Result<std::unique_ptr<MetricReader>> MetricReader::Make(const std::vector<MetricDefinition>& definitions,
+                                                         MetricLimits limits) {
+  std::unique_ptr<MetricReader> reader(new MetricReader(limits));
   for (size_t i = 0; i < definitions.size(); ++i) {
     auto compiled = std::make_unique<Compiled>();
     compiled->name = definitions[i].name;
+    compiled->regex = definitions[i].regex;
     int error = 0;
     PCRE2_SIZE offset = 0;
     const auto& regex = definitions[i].regex;
@@ -56,6 +68,13 @@ Result<std::unique_ptr<MetricReader>> MetricReader::Make(const std::vector<Metri
                   "AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex = \"" + regex +
                       "\": " + reinterpret_cast<const char*>(message) + " at character " + std::to_string(offset));
     }
+    uint32_t groups = 0;
+    pcre2_pattern_info(compiled->code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    if (groups == 0) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex = \"" + regex +
+                      "\": has no capture group; put the number in parentheses, as in loss=([0-9.]+)");
+    }
     compiled->data = pcre2_match_data_create_from_pattern(compiled->code, nullptr);
     compiled->context = pcre2_match_context_create(nullptr);
     pcre2_set_match_limit(compiled->context, kMatchLimit);
@@ -66,15 +85,34 @@ Result<std::unique_ptr<MetricReader>> MetricReader::Make(const std::vector<Metri
 }
 
 void MetricReader::Read(std::string_view line, int64_t at_ns, std::vector<MetricSample>& samples) {
-  for (const auto& definition : definitions_) {
+  if (definitions_.empty()) return;
+  line = line.substr(0, limits_.line_bytes_max);
+  const auto now = std::chrono::steady_clock::now();
+  if (first_line_ == std::chrono::steady_clock::time_point{}) first_line_ = now;
+  const auto budget = limits_.search_time +
+                      std::chrono::duration_cast<std::chrono::nanoseconds>((now - first_line_) * limits_.search_share);
+  auto began = ProcessorTime();
+  for (auto& definition : definitions_) {
+    if (!definition) continue;  // dropped
     const int groups = pcre2_match(definition->code, reinterpret_cast<PCRE2_SPTR>(line.data()), line.size(), 0, 0,
                                    definition->data, definition->context);
-    if (groups < 2) continue;  // no match, no group, or the limit
-    const PCRE2_SIZE* at = pcre2_get_ovector_pointer(definition->data);
-    if (at[2] == PCRE2_UNSET) continue;
-    double value = 0;
-    if (ReadNumber(line.substr(at[2], at[3] - at[2]), value)) samples.push_back({definition->name, value, at_ns});
+    if (groups >= 2) {  // else no match, or the limit
+      const PCRE2_SIZE* at = pcre2_get_ovector_pointer(definition->data);
+      double value = 0;
+      if (at[2] != PCRE2_UNSET && ReadNumber(line.substr(at[2], at[3] - at[2]), value)) {
+        samples.push_back({definition->name, value, at_ns});
+      }
+    }
+    const auto ended = ProcessorTime();
+    definition->spent += ended - began;
+    began = ended;
+    if (definition->spent <= budget) continue;
+    warnings_.push_back("metric " + definition->name + " is read no longer: its regular expression \"" +
+                        definition->regex + "\" takes too long on this log; make it simpler, without nested repeats");
+    definition.reset();
   }
 }
+
+std::vector<std::string> MetricReader::TakeWarnings() { return std::exchange(warnings_, {}); }
 
 }  // namespace leat::jobs

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metrics from a log: every line is searched with every definition's regular expression; group 1, read as a number, is
-// a sample. PCRE2 with match limits, so that no expression can hold the log up. Confined to one thread.
+// a sample. No expression can hold the log up: PCRE2's match limits bound one search, and a budget of processor time
+// all of them. Confined to one thread.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,18 +47,31 @@ class LineSplitter {
   std::string pending_;
 };
 
+struct MetricLimits {
+  size_t line_bytes_max = 4096;  // of a line, its start is searched; a number that is told stands early in its line
+  // What one expression may take of the processor: this much, and this share of the time since the first line.
+  std::chrono::nanoseconds search_time{std::chrono::seconds(2)};
+  double search_share = 0.05;
+};
+
 class MetricReader {
  public:
-  // kInvalidArgument: a regular expression does not compile; the message says which and where.
-  static Result<std::unique_ptr<MetricReader>> Make(const std::vector<MetricDefinition>& definitions);
+  // kInvalidArgument: a regular expression does not compile, or captures nothing; the message says which.
+  static Result<std::unique_ptr<MetricReader>> Make(const std::vector<MetricDefinition>& definitions,
+                                                    MetricLimits limits = {});
   ~MetricReader();
   // The samples of one line.
   void Read(std::string_view line, int64_t at_ns, std::vector<MetricSample>& samples);
+  // What was found out about the expressions since the last call: one that has spent its time is told of once.
+  std::vector<std::string> TakeWarnings();
 
  private:
   struct Compiled;
-  MetricReader();
+  explicit MetricReader(MetricLimits limits);
+  const MetricLimits limits_;
   std::vector<std::unique_ptr<Compiled>> definitions_;
+  std::chrono::steady_clock::time_point first_line_{};
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace leat::jobs

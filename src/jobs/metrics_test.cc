@@ -28,7 +28,6 @@ TEST(Metrics, KeepsNanAndSkipsWhatIsNoNumber) {
   EXPECT_TRUE(std::isnan(ReadLine({{"l", "l=(\\w+)"}}, "l=nan").at(0).value));
   EXPECT_TRUE(ReadLine({{"l", "l=(\\w+)"}}, "l=high").empty());
   EXPECT_TRUE(ReadLine({{"l", "l=(\\w+)"}}, "l=0x10").empty());
-  EXPECT_TRUE(ReadLine({{"l", "l=[0-9]+"}}, "l=1").empty());  // no group
   EXPECT_TRUE(ReadLine({{"l", "l=([0-9]+)?;"}}, "l=;").empty());
   EXPECT_EQ(ReadLine({{"l", "l=([0-9]+)"}}, std::string_view("\0\xff l=1", 7)).size(), 1u);
 }
@@ -38,9 +37,30 @@ TEST(Metrics, AnExpensiveExpressionEnds) {
 }
 
 TEST(Metrics, ABadExpressionIsNamed) {
-  const auto reader = MetricReader::Make({{"ok", "a"}, {"bad", "a("}});
+  const auto reader = MetricReader::Make({{"ok", "(a)"}, {"bad", "a("}});
   ASSERT_FALSE(reader);
   EXPECT_THAT(reader.error().message, testing::HasSubstr("MetricDefinitions[1].Regex = \"a(\""));
+  EXPECT_THAT(MetricReader::Make({{"l", "l=[0-9]+"}}).error().message, testing::HasSubstr("has no capture group"));
+}
+
+TEST(Metrics, OnlyTheStartOfALineIsSearched) {
+  std::string line(4093, ' ');
+  line += "l=1";
+  EXPECT_EQ(ReadLine({{"l", "l=([0-9]+)"}}, line).size(), 1u);
+  EXPECT_TRUE(ReadLine({{"l", "l=([0-9]+)"}}, " " + line).empty());
+}
+
+TEST(Metrics, AnExpressionThatHasSpentItsTimeIsDroppedAndToldOfOnce) {
+  MetricLimits limits;
+  limits.search_time = std::chrono::nanoseconds(0);
+  limits.search_share = 0;
+  const auto reader = MetricReader::Make({{"l", "l=([0-9]+)"}}, limits).value();
+  std::vector<MetricSample> samples;
+  reader->Read("l=1", 0, samples);
+  EXPECT_THAT(reader->TakeWarnings(), testing::ElementsAre(testing::HasSubstr("metric l is read no longer")));
+  reader->Read("l=2", 0, samples);
+  EXPECT_EQ(samples.size(), 1u);
+  EXPECT_TRUE(reader->TakeWarnings().empty());
 }
 
 TEST(LineSplitter, CutsLinesAcrossPieces) {

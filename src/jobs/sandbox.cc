@@ -7,9 +7,11 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 
@@ -27,6 +29,8 @@ constexpr unsigned kArchitecture = AUDIT_ARCH_AARCH64;
 constexpr unsigned kArchitecture = 0;
 #endif
 
+constexpr std::chrono::milliseconds kCheckDeadline{30000};
+constexpr const char* kHosts = "/etc/hosts";
 constexpr unsigned kTcgets = 0x5401;  // asm-generic/ioctls.h; the same on both
 
 }  // namespace
@@ -50,11 +54,22 @@ std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_f
   }
   arguments.insert(arguments.end(), {"--bind", view.job_directory, "/opt/ml"});
   for (const auto& [from, to] : view.read_only) arguments.insert(arguments.end(), {"--ro-bind", from, to});
+  if (!view.hosts_file.empty()) arguments.insert(arguments.end(), {"--ro-bind", view.hosts_file, kHosts});
   arguments.insert(arguments.end(), {"--chdir", view.working_directory});
   if (seccomp_fd >= 0) arguments.insert(arguments.end(), {"--seccomp", std::to_string(seccomp_fd)});
   arguments.emplace_back("--");
   arguments.insert(arguments.end(), command.begin(), command.end());
   return arguments;
+}
+
+Result<bool> WriteHostsFile(const std::string& path) {
+  struct stat info {};
+  if (lstat(kHosts, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  LEAT_ASSIGN_OR_RETURN(std::string text, ReadFile(kHosts, 16u << 20));
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  // Launchers and rendezvous code look up the name that SM_HOSTS and resourceconfig.json give them.
+  LEAT_RETURN_IF_ERROR(WriteFileAtomically(path, text + "127.0.0.1 algo-1\n", 0644, false));
+  return true;
 }
 
 Result<FileDescriptor> OpenTerminalFilter() {
@@ -83,22 +98,17 @@ Status CheckSandbox() {
   command.arguments = SandboxArguments({"/tmp", {}, "/"}, -1, {"/bin/true"});
   if (const char* path = getenv("PATH")) command.environment.push_back(std::string("PATH=") + path);
   command.in_sandbox = true;
-  auto started = TrainerProcess::Start(command);
-  if (!started) {
-    if (started.error().code != ErrorCode::kNotFound) return Fail(started.error());
+  const auto ran = RunProgram(command, kCheckDeadline);
+  if (!ran) {
+    if (ran.error().code != ErrorCode::kNotFound) return Fail(ran.error().code, ran.error().message + advice);
     return Fail(ErrorCode::kNotFound,
                 "bwrap is not installed, and a job's /opt/ml needs it; install the package bubblewrap, or give "
                 "--no-sandbox: the "
                 "script then finds its paths in SM_* variables only, not at /opt/ml");
   }
-  std::string output;
-  char buffer[512];
-  for (ssize_t got; (got = read((*started)->output_fd(), buffer, sizeof buffer)) > 0;) {
-    if (output.size() < 4096) output.append(buffer, static_cast<size_t>(got));
-  }
-  if ((*started)->Wait() == 0) return {};
+  if (ran->exit_code == 0) return {};
   return Fail(ErrorCode::kDenied, "this system does not let bwrap make a namespace for the job (" +
-                                      std::string(Trim(output)) + ")" + advice);
+                                      std::string(Trim(ran->text)) + ")" + advice);
 }
 
 }  // namespace leat::jobs

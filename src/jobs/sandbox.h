@@ -15,7 +15,12 @@ struct SandboxView {
   std::string job_directory;                                   // becomes /opt/ml
   std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path below /opt/ml
   std::string working_directory;
+  std::string hosts_file;  // becomes /etc/hosts; empty: the machine's
 };
+
+// Writes the machine's /etc/hosts to `path`, and with it the name that a job knows its host by. False: this machine's
+// is no plain file that another could be bound over.
+Result<bool> WriteHostsFile(const std::string& path);
 
 // The arguments that run `command` in that view; `seccomp_fd` below zero: without a filter.
 std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd,

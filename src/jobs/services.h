@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -55,7 +56,11 @@ class RunObserver {
   virtual void OnWarning(const std::string& job, const std::string& text) = 0;
 };
 
-// How urgently a job shall stop: 0 not at all, 1 in good order (SIGTERM and its grace), 2 at once.
+// How urgently a job shall stop: 0 not at all, 1 in good order (SIGTERM and its grace), 2 at once: SIGKILL, and nothing
+// is uploaded any more; what the script left is kept in the job's directory.
 using StopLevel = std::atomic<int>;
+// Whether what is being done shall end early; asked several times a second by what blocks, on the job's own thread.
+// Empty: never.
+using StopCheck = std::function<bool()>;
 
 }  // namespace leat::jobs

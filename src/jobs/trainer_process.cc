@@ -2,6 +2,7 @@
 #include "jobs/trainer_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -16,6 +17,8 @@ namespace leat::jobs {
 namespace {
 
 constexpr int kStatusFd = 3;
+constexpr size_t kToldMax = 1024;  // orphans that the shim remembers to have sent SIGTERM
+constexpr size_t kProgramOutputMax = 64u << 10;
 constexpr int kAsideFd = 64;  // descriptors wait from here on while 0 to 4 are filled
 
 // What the shim tells us: first whether the program started, then how it ended.
@@ -72,19 +75,34 @@ int ForEachChild(pid_t process, Function use) {
 
 void TerminateScript(pid_t script, bool in_sandbox) {
   if (!in_sandbox) {
-    kill(-script, SIGTERM);
+    kill(script, SIGTERM);
     return;
   }
-  // bwrap does not pass signals on, and its own death would be the script's: signal the session that it made.
-  const int found = ForEachChild(script, [](pid_t child) {
-    if (getpgid(child) == child) {
-      kill(-child, SIGTERM);
-    } else {
-      kill(child, SIGTERM);
-    }
-  });
+  // bwrap does not pass signals on, and its own death would be the script's: signal the process that it made.
+  const int found = ForEachChild(script, [](pid_t child) { kill(child, SIGTERM); });
   if (found == 0) kill(script, SIGTERM);  // not set up yet
 }
+
+// Those that have been sent SIGTERM: each orphan gets it once, as it comes to us.
+class Told {
+ public:
+  bool Add(pid_t process) {
+    for (size_t i = 0; i < count_; ++i) {
+      if (processes_[i] == process) return false;
+    }
+    if (count_ < kToldMax) processes_[count_++] = process;
+    return true;
+  }
+  void Remove(pid_t process) {
+    for (size_t i = 0; i < count_; ++i) {
+      if (processes_[i] == process) processes_[i] = processes_[--count_];
+    }
+  }
+
+ private:
+  pid_t processes_[kToldMax] = {};
+  size_t count_ = 0;
+};
 
 [[noreturn]] void RunScript(const TrainerCommand& command, char** arguments, char** environment, pid_t shim) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -132,20 +150,33 @@ void TerminateScript(pid_t script, bool in_sandbox) {
   close(kInheritedFd);
 
   Report report;
-  bool killing = script < 0;
+  Told told;
+  bool killing = script < 0, terminating = false, script_ended = false;
   for (;;) {
     int ended = 0;
     pid_t child = 0;
     while ((child = waitpid(-1, &ended, WNOHANG)) > 0) {
-      if (child != script) continue;
+      told.Remove(child);
+      if (child != script || script_ended) continue;
       report.wait_status = ended;
-      killing = true;  // what the script left behind goes with it
+      script_ended = true;
+      // What the script left behind goes with it; one that was told to end may have left the work to a child, as
+      // `bash run.sh` does, which dies of the signal at once.
+      if (!terminating) killing = true;
     }
     if (child < 0 && errno == ECHILD) break;
     if (killing) ForEachChild(shim, [](pid_t left) { kill(left, SIGKILL); });
+    if (terminating && script_ended && !killing) {
+      ForEachChild(shim, [&](pid_t left) {
+        if (told.Add(left)) kill(left, SIGTERM);
+      });
+    }
     const timespec wait = {killing ? 0 : 1, killing ? 5000000 : 0};
     const int number = sigtimedwait(&all, nullptr, &wait);
-    if (number == SIGTERM) TerminateScript(script, command.in_sandbox);
+    if (number == SIGTERM) {
+      terminating = true;
+      if (!script_ended) TerminateScript(script, command.in_sandbox);
+    }
     if (number == SIGQUIT) killing = true;
   }
   (void)!write(kStatusFd, &report, sizeof report);
@@ -208,6 +239,11 @@ void TrainerProcess::Terminate() {
   if (shim_ > 0) kill(shim_, SIGTERM);
 }
 
+void TrainerProcess::Abandon() {
+  Kill();
+  shim_ = -1;
+}
+
 void TrainerProcess::Kill() {
   if (shim_ > 0) kill(shim_, SIGQUIT);
 }
@@ -220,6 +256,7 @@ int TrainerProcess::Wait() {
     const ssize_t got = read(status_.get(), &report, sizeof report);
     if (got < 0 && errno == EINTR) continue;
     if (got != sizeof report) break;
+    if (report.exec_errno != 0) exec_errno_ = report.exec_errno;
     last = report;
   }
   while (waitpid(shim_, nullptr, 0) < 0 && errno == EINTR) {
@@ -227,6 +264,32 @@ int TrainerProcess::Wait() {
   shim_ = -1;
   if (last.exec_errno == -1) return 128 + SIGKILL;  // the shim itself was killed
   return WIFSIGNALED(last.wait_status) ? 128 + WTERMSIG(last.wait_status) : WEXITSTATUS(last.wait_status);
+}
+
+Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline) {
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  LEAT_ASSIGN_OR_RETURN(const auto process, TrainerProcess::Start(command));
+  ProgramOutput output;
+  char buffer[4096];
+  bool output_ended = false;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) {
+      process->Abandon();
+      return Fail(ErrorCode::kTimedOut,
+                  command.arguments[0] + " did not end in " + std::to_string(deadline.count()) + " ms and was killed");
+    }
+    pollfd waiting{output_ended ? process->status_fd() : process->output_fd(),
+                   static_cast<short>(output_ended ? 0 : POLLIN), 0};
+    const int ready = poll(&waiting, 1, static_cast<int>(left.count()));
+    if (ready <= 0) continue;
+    if (output_ended) break;  // the shim has hung up
+    const ssize_t got = read(process->output_fd(), buffer, sizeof buffer);
+    if (got == 0 || (got < 0 && errno != EINTR)) output_ended = true;
+    if (got > 0 && output.text.size() < kProgramOutputMax) output.text.append(buffer, static_cast<size_t>(got));
+  }
+  output.exit_code = process->Wait();
+  return output;
 }
 
 }  // namespace leat::jobs

@@ -5,6 +5,7 @@
 // kernel tells the shim of the thread's end).
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,15 +32,30 @@ class TrainerProcess {
 
   int status_fd() const { return status_.get(); }  // hangs up when the shim has ended
   int output_fd() const { return output_.get(); }  // standard output and error, one stream; ends with the last process
-  void Terminate();                                // SIGTERM to the script's process group
-  void Kill();                                     // SIGKILL to every process of the job
+  // SIGTERM to the script's main process, and to it only: a script that wants to finish its epoch needs its workers.
+  // From then on what outlives the main process is sent SIGTERM too, once, and may run on until Kill; without
+  // Terminate it is killed with the main process.
+  void Terminate();
+  void Kill();  // SIGKILL to every process of the job
   // Waits until all are gone. The script's exit code; 128 + signal when a signal ended it.
   int Wait();
+  // After Wait: the errno of an exec or a chdir that failed; 0 when the program was started.
+  int exec_errno() const { return exec_errno_; }
+  // Kills without waiting: for a process that may stand in the kernel. What is left is reaped without us.
+  void Abandon();
 
  private:
   TrainerProcess(int shim, FileDescriptor output, FileDescriptor status);
   int shim_;
+  int exec_errno_ = 0;
   FileDescriptor output_, status_;
 };
+
+struct ProgramOutput {
+  std::string text;  // its start, up to 64 KiB
+  int exit_code = 0;
+};
+// Runs a small program to its end. kTimedOut: it took longer than `deadline`, and was killed.
+Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline);
 
 }  // namespace leat::jobs

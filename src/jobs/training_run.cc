@@ -16,11 +16,13 @@
 #include "base/text.h"
 #include "jobs/code.h"
 #include "jobs/contract.h"
+#include "jobs/failure.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
 #include "jobs/sandbox.h"
 #include "jobs/trainer_process.h"
 #include "jobs/transfer.h"
+#include "jobs/volume.h"
 
 namespace leat::jobs {
 namespace {
@@ -31,7 +33,6 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr int kPollMs = 200;  // how soon a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
 constexpr uint64_t kLogBytesMax = uint64_t{1} << 30;  // then only metrics are read
-constexpr size_t kFailureReasonMax = 1024;
 
 extern "C" char** environ;
 
@@ -39,26 +40,6 @@ std::vector<std::string> CallerEnvironment() {
   std::vector<std::string> list;
   for (char** entry = environ; entry && *entry; ++entry) list.emplace_back(*entry);
   return list;
-}
-
-// At most `bytes_max` bytes, cut between characters.
-std::string Shortened(std::string text, size_t bytes_max) {
-  if (text.size() <= bytes_max) return text;
-  text.resize(bytes_max);
-  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.pop_back();
-  if (!text.empty() && (static_cast<unsigned char>(text.back()) & 0x80)) text.pop_back();
-  return text;
-}
-
-// The start of a file that the script wrote: a regular one only, so that neither a link nor a pipe leads us elsewhere.
-std::string ReadFailureFile(const std::string& path) {
-  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct stat info {};
-  if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
-  std::string text(4 * kFailureReasonMax, '\0');
-  const ssize_t got = pread(file.get(), text.data(), text.size(), 0);
-  text.resize(got > 0 ? static_cast<size_t>(got) : 0);
-  return std::string(Trim(text));
 }
 
 bool HasEntries(const std::string& directory) {
@@ -78,35 +59,29 @@ class TrainingRun {
         options_(options),
         services_(services),
         metrics_(std::move(metrics)),
-        directory_(options.state_directory + "/jobs/" + job.name),
-        ml_(directory_ + "/ml") {}
+        directory_(JobDirectory(options.state_directory, job.name)),
+        ml_(JobVolume(options.state_directory, job.name)) {}
 
   Result<JobState> Run() {
     submitted_ = SteadyClock::now();
-    Event created{
-        "created",
-        WallTimeNs(),
-        {{"request", job_.request}, {"tuning_job", options_.tuning_job}, {"supervisor", ToJson(ThisProcess())}}};
-    if (const Status status = services_.store.Create(JobKind::kTraining, job_.name, created); !status) {
-      if (status.error().code != ErrorCode::kExists) return Fail(status.error());
-      return Fail(
-          ErrorCode::kExists,
-          "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job with "
-          "this name already exists (" +
-              TrainingJobArn(job_.name) + ")");
-    }
+    LEAT_ASSIGN_OR_RETURN(const FileDescriptor lock, Create());
     services_.observer.OnStatus(job_.name, "Starting", "Starting the training job");
     Outcome outcome;
-    const Status status = Work(outcome);
+    const Status status = WorkCaught(outcome);
     if (!status) (void)StopLevelNow();
     // A stop that cut the work short, or came before its end; an upload that failed by itself stays a failure.
     const bool cancelled = !status && status.error().code == ErrorCode::kCancelled;
     if (stop_seen_ && (cancelled || (status && outcome.status == "Completed"))) {
       outcome = {"Stopped", "Stopped", "Training job stopped", ""};
     } else if (!status) {
+      const bool internal = status.error().code == ErrorCode::kInternal;
+      const std::string kept = KeptText().empty() ? "" : "; " + KeptText();
       outcome = {"Failed", "Failed", "Training job failed",
-                 Shortened("ClientError: " + status.error().message, kFailureReasonMax)};
+                 Shortened((internal ? "InternalServerError: " : "ClientError: ") + status.error().message,
+                           kFailureReasonMax - kept.size()) +
+                     kept};
     }
+    if (outcome.failure_reason.empty() && !KeptText().empty()) Warn(KeptText());
     Clean();
     RecordAccounting();
     Record("ended", {{"status", outcome.status},
@@ -118,6 +93,39 @@ class TrainingRun {
   }
 
  private:
+  // Enters the job into the store. The lock comes first: a job there that nobody holds counts as abandoned.
+  Result<FileDescriptor> Create() {
+    auto lock = TakeJobLock(TrainingLockPath(options_.state_directory, job_.name));
+    if (!lock && lock.error().code != ErrorCode::kBusy && lock.error().code != ErrorCode::kNotSupported) {
+      return Fail(lock.error());
+    }
+    if (!lock && lock.error().code == ErrorCode::kNotSupported)
+      LogWarning("job " + job_.name + ": " + lock.error().message);
+    const Event created{
+        "created",
+        WallTimeNs(),
+        {{"request", job_.request}, {"tuning_job", options_.tuning_job}, {"supervisor", ToJson(ThisProcess())}}};
+    const bool is_held = !lock && lock.error().code == ErrorCode::kBusy;
+    const Status status =
+        is_held ? Status(Fail(ErrorCode::kExists, "")) : services_.store.Create(JobKind::kTraining, job_.name, created);
+    if (status) return lock ? std::move(*lock) : FileDescriptor();
+    if (status.error().code != ErrorCode::kExists) return Fail(status.error());
+    return Fail(ErrorCode::kExists,
+                "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job "
+                "with this name already exists (" +
+                    TrainingJobArn(job_.name) + "); choose another TrainingJobName (leat jobs describe " + job_.name +
+                    " shows the one that has it)");
+  }
+
+  Status WorkCaught(Outcome& outcome) {
+    try {
+      return Work(outcome);
+    } catch (const std::exception& error) {
+      kept_ = {HasEntries(ml_ + "/model"), HasEntries(ml_ + "/output/data")};  // whatever of it is uploaded by now
+      return Fail(ErrorCode::kInternal, std::string("the job ended by an exception of Leat's: ") + error.what());
+    }
+  }
+
   void Record(const std::string& kind, Json body = Json::object()) {
     const Status status = services_.store.Append(JobKind::kTraining, job_.name, {kind, WallTimeNs(), std::move(body)});
     if (!status) LogError("job " + job_.name + ": " + status.error().message);
@@ -153,11 +161,13 @@ class TrainingRun {
     LEAT_ASSIGN_OR_RETURN(machine_, ChooseMachine(job_.instance_type, options_.state_directory, warnings));
     for (const auto& warning : warnings) Warn(warning);
     LEAT_RETURN_IF_ERROR(MakeDirectories());
+    LEAT_RETURN_IF_ERROR(CheckOutput());
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Downloading", "Downloading input data");
-    LEAT_ASSIGN_OR_RETURN(const TrainerProgram program,
-                          PrepareCode(job_, services_.repositories, ml_ + "/code", options_.python,
-                                      options_.file_mode_connections, services_.stop));
+    LEAT_ASSIGN_OR_RETURN(
+        const TrainerProgram program,
+        PrepareCode(job_, services_.repositories, ml_ + "/code",
+                    {options_.python, options_.file_mode_connections, options_.state_directory}, stopped_));
     for (const auto& warning : program.warnings) Warn(warning);
     for (const auto& channel : job_.channels) {
       const Status status = PrepareChannel(channel);
@@ -168,9 +178,21 @@ class TrainingRun {
     if (timed_out_) {
       outcome = {"Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided", ""};
     } else if (!stop_seen_ && exit_code != 0) {
-      outcome = {"Failed", "Failed", "Training job failed", FailureReason(exit_code)};
+      outcome = {"Failed", "Failed", "Training job failed",
+                 AlgorithmError(exit_code, ReadFailureFile(ml_ + "/output/failure"), tail_)};
     }
     return Upload(outcome);
+  }
+
+  // Before hours of training, not after them.
+  Status CheckOutput() {
+    const Status status = ProbeOutput(services_.repositories, job_.output_path, stopped_);
+    if (status || status.error().code == ErrorCode::kCancelled) return status;
+    const std::string text = "OutputDataConfig.S3OutputPath " + job_.output_path + ": " + status.error().message;
+    const bool is_s3 = job_.output_path.rfind("s3://", 0) == 0;
+    if (status.error().code != ErrorCode::kDenied || !is_s3) return Fail(status.error().code, text);
+    Warn(text + "; whether it can be written shows at the end");  // permission to write does not include one to list
+    return {};
   }
 
   Status MakeDirectories() {
@@ -178,6 +200,7 @@ class TrainingRun {
     for (const char* name : {"/input/config", "/input/data", "/model", "/output/data", "/code", "/checkpoints"}) {
       LEAT_RETURN_IF_ERROR(CreateDirectories(ml_ + name));
     }
+    if (!job_.checkpoint_path.empty()) LEAT_RETURN_IF_ERROR(CreateDirectories(ml_ + "/" + job_.checkpoint_path));
     const auto write = [&](const char* name, const Json& value) {
       return WriteFileAtomically(ml_ + "/input/config/" + name,
                                  value.dump(-1, ' ', true, Json::error_handler_t::replace), 0644, false);
@@ -195,7 +218,7 @@ class TrainingRun {
       LEAT_ASSIGN_OR_RETURN(Repository repository,
                             services_.repositories.Open(repository_url, options_.file_mode_connections));
       const auto downloaded =
-          DownloadPrefix(*repository.store, channel.s3->uri, place, options_.file_mode_connections, services_.stop);
+          DownloadPrefix(*repository.store, channel.s3->uri, place, options_.file_mode_connections, stopped_);
       if (repository.counters) {
         for (size_t i = 0; i < downloads_.requests.size(); ++i)
           downloads_.requests[i] += repository.counters->requests[i].load();
@@ -242,6 +265,9 @@ class TrainingRun {
       command.inherited_fd = filter.get();
       view_.job_directory = ml_;
       view_.working_directory = paths.Code();
+      const std::string hosts = HostsPath(options_.state_directory, job_.name);
+      LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts));
+      if (has_hosts) view_.hosts_file = hosts;
       command.arguments = SandboxArguments(view_, filter.valid() ? kInheritedFd : -1, program.arguments);
       command.in_sandbox = true;
     }
@@ -256,6 +282,10 @@ class TrainingRun {
     const int exit_code = Watch(*process, log.get());
     training_ended_ = SteadyClock::now();
     Record("training_ended");
+    if (process->exec_errno() != 0) {
+      return FailErrno(process->exec_errno(),
+                       "the script could not be started: " + program.arguments[0] + " in " + command.directory);
+    }
     return exit_code;
   }
 
@@ -297,7 +327,14 @@ class TrainingRun {
 
   void OnLine(std::string_view text, int log) {
     metrics_->Read(text, WallTimeNs(), samples_);
+    for (const auto& warning : metrics_->TakeWarnings()) Warn(warning);
+    tail_.Add(text);
+    // The file before the display, which may be slow.
+    AppendToLog(text, log);
     services_.observer.OnLogLine(job_.name, text);
+  }
+
+  void AppendToLog(std::string_view text, int log) {
     if (log_bytes_ > kLogBytesMax) return;
     log_bytes_ += text.size() + 1;
     std::string line(text);
@@ -322,39 +359,53 @@ class TrainingRun {
     samples_.clear();
   }
 
-  std::string FailureReason(int exit_code) const {
-    const std::string tail = ", exit code: " + std::to_string(exit_code);
-    const std::string head = "AlgorithmError: ";
-    const std::string text = ReadFailureFile(ml_ + "/output/failure");
-    return head + Shortened(text, kFailureReasonMax - head.size() - tail.size()) + tail;
-  }
-
   Status Upload(const Outcome& outcome) {
     const bool failed = outcome.status == "Failed";
     if (!failed && !stop_seen_ && !timed_out_) EnterStatus("Uploading", "Uploading generated training model");
     const std::string base = job_.output_path + "/" + job_.name + "/output/";
+    const StopCheck given_up = [this] { return services_.stop.load() > 1; };
     const auto upload = [&](const std::string& directory, const std::string& name) -> Result<std::string> {
-      auto uri = UploadDirectory(services_.repositories, ml_ + directory, base + name, job_.compress_artifacts);
+      auto uri =
+          UploadDirectory(services_.repositories, ml_ + directory, base + name, job_.compress_artifacts, given_up);
       if (!uri) return Fail(uri.error().code, "uploading " + base + name + ": " + uri.error().message);
       return uri;
     };
-    // The output of a failed job is worth most of all, but its failure is what must be told.
+    Status output;
     if (HasEntries(ml_ + "/output/data")) {
-      const std::string name = job_.compress_artifacts ? "output" : "data";
-      const auto uri = upload("/output/data", name);
-      if (!uri && failed) Warn(uri.error().message);
-      if (!uri && !failed) return Fail(uri.error());
+      const auto uri = upload("/output/data", job_.compress_artifacts ? "output" : "data");
+      if (!uri) output = Fail(uri.error());
+      kept_.output_data = !uri;
     }
-    if (failed) return {};
-    LEAT_ASSIGN_OR_RETURN(const std::string model, upload("/model", "model"));
-    Record("artifacts", {{"model", model}});
-    return {};
+    // The output of a failed job is worth most of all, but its failure is what must be told.
+    if (failed) {
+      if (!output) Warn(output.error().message + "; " + KeptText());
+      return {};
+    }
+    const auto model = upload("/model", "model");
+    kept_.model = !model && HasEntries(ml_ + "/model");
+    if (model) Record("artifacts", {{"model", *model}});
+    if (!model) return Fail(model.error());
+    return output;
   }
 
+  // Where what could not be uploaded is, for it is the only copy.
+  std::string KeptText() const {
+    std::string text;
+    if (kept_.model) text = "the model is kept in " + ml_ + "/model";
+    if (kept_.output_data) text += (text.empty() ? "" : ", ") + ("the output data is kept in " + ml_ + "/output/data");
+    return text;
+  }
+
+  // The volume of a job ends with it, but for what exists nowhere else; the log stays.
   void Clean() {
-    std::error_code error;
-    fs::remove_all(ml_, error);  // the volume of a job ends with it; the log stays
-    if (error) LogWarning("job " + job_.name + ": " + ml_ + " could not be removed: " + error.message());
+    const auto checkpoints = KeepCheckpoints(options_.state_directory, job_.name, job_.checkpoint_path);
+    if (!checkpoints) {
+      Warn(checkpoints.error().message + "; the job's volume is left as it is");
+      return;
+    }
+    if (!checkpoints->empty()) Warn("checkpoints are kept in " + *checkpoints);
+    const Status removed = RemoveVolume(options_.state_directory, job_.name, kept_);
+    if (!removed) Warn(removed.error().message);
   }
 
   void RecordAccounting() {
@@ -395,6 +446,7 @@ class TrainingRun {
   const RunServices& services_;
   std::unique_ptr<MetricReader> metrics_;
   const std::string directory_, ml_;
+  const StopCheck stopped_ = [this] { return StopLevelNow() > 0; };
   Machine machine_;
   SandboxView view_;
   SteadyClock::time_point submitted_, last_stop_poll_{};
@@ -404,6 +456,8 @@ class TrainingRun {
   FileSystemCounters downloads_;
   std::map<std::string, FileSystemCounters> counters_before_;
   std::vector<MetricSample> samples_;
+  LogTail tail_;
+  VolumeParts kept_;
   uint64_t log_bytes_ = 0;
 };
 

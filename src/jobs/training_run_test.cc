@@ -13,6 +13,7 @@
 #include "jobs/archive.h"
 #include "jobs/sandbox.h"
 #include "jobs/transfer.h"
+#include "jobs/volume.h"
 #include "sim/memory_object_store.h"
 
 namespace leat::jobs {
@@ -47,14 +48,15 @@ class Listener final : public RunObserver {
  public:
   void OnStatus(const std::string&, const std::string& secondary, const std::string&) override {
     statuses.push_back(secondary);
+    if (on_status) on_status(secondary);
   }
   void OnLogLine(const std::string&, std::string_view line) override {
     if (on_line) on_line(std::string(line));
   }
   void OnMetric(const std::string&, const std::string&, double) override {}
-  void OnWarning(const std::string&, const std::string&) override {}
-  std::vector<std::string> statuses;
-  std::function<void(const std::string&)> on_line;
+  void OnWarning(const std::string&, const std::string& text) override { warnings.push_back(text); }
+  std::vector<std::string> statuses, warnings;
+  std::function<void(const std::string&)> on_line, on_status;
 };
 
 class TrainingRunTest : public testing::TestWithParam<bool> {
@@ -145,6 +147,7 @@ printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/ex
       RunTrainingJob(CheckTrainingJob(request).job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
   EXPECT_EQ(again.error().code, ErrorCode::kExists);
   EXPECT_THAT(again.error().message, HasSubstr("Training job names must be unique within an AWS account and region"));
+  EXPECT_THAT(again.error().message, HasSubstr("choose another TrainingJobName (leat jobs describe job shows"));
 }
 
 TEST_P(TrainingRunTest, AFailureTellsWhatTheScriptWrote) {
@@ -207,6 +210,141 @@ TEST_P(TrainingRunTest, WhatTheScriptLeavesBehindEndsWithIt) {
   EXPECT_FALSE(AnyProcessHas(mark));
 }
 
+TEST_P(TrainingRunTest, StopLeavesTheScriptItsWorkers) {
+  // As a DataLoader's: SIGTERM would end the worker, and the script needs it to finish its work.
+  options_.stop_grace = std::chrono::minutes(5);
+  listener_.on_line = [&](const std::string& line) {
+    if (line == "ready") stop_ = 1;
+  };
+  const JobState state =
+      Run(Request("trap 'stopping=1' TERM\n"
+                  "sh -c 'trap \"echo worker was told; exit\" TERM; while true; do sleep 0.05; done' &\n"
+                  "worker=$!\necho ready\n"
+                  "while [ -z \"$stopping\" ]; do sleep 0.05; done\n"
+                  "sleep 0.3; kill -0 $worker && echo worker lives; kill -KILL $worker\n"));
+  EXPECT_EQ(state.status, "Stopped");
+  EXPECT_THAT(Log(), HasSubstr("worker lives"));
+  EXPECT_THAT(Log(), testing::Not(HasSubstr("worker was told")));
+}
+
+TEST_P(TrainingRunTest, StopReachesTheProgramOfAScriptThatDiesAtOnce) {
+  // `bash run.sh` dies of SIGTERM; the program that it runs is told too, and has its time.
+  Json request = Request(
+      "sh -c 'trap \"sleep 0.3; echo saved; echo m > $SM_MODEL_DIR/m; exit\" TERM; echo ready; "
+      "while true; do sleep 0.05; done'\n");
+  options_.stop_grace = std::chrono::minutes(5);
+  listener_.on_line = [&](const std::string& line) {
+    if (line == "ready") stop_ = 1;
+  };
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Stopped");
+  EXPECT_THAT(Log(), HasSubstr("saved"));
+}
+
+TEST_P(TrainingRunTest, StopEndsADownloadFromBothSources) {
+  for (const bool by_signal : {true, false}) {
+    Json request = Request("echo never\n");
+    request["TrainingJobName"] = by_signal ? "by-signal" : "by-request";
+    request["InputDataConfig"] = Json::parse(
+        R"([{"ChannelName": "c", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d"}}}])");
+    bucket_.store->PutObject("d/file", "x");
+    sim::Fault stall{env::RequestKind::kGet, "d/file"};
+    stall.stall = true;  // a GET that never ends by itself
+    bucket_.store->AddFault(stall);
+    stop_ = 0;
+    listener_.on_status = [&](const std::string& secondary) {
+      if (secondary != "Downloading") return;
+      if (by_signal) {
+        stop_ = 1;
+      } else {
+        EXPECT_TRUE(store_->Append(JobKind::kTraining, "by-request", {"stop_requested", WallTimeNs(), Json::object()}));
+      }
+    };
+    EXPECT_EQ(Run(request).status, "Stopped");
+  }
+  EXPECT_FALSE(fs::exists(LogPath(options_.state_directory, "by-signal")));
+}
+
+TEST_P(TrainingRunTest, AnUploadThatFailsKeepsTheModel) {
+  bucket_.store->AddFault({env::RequestKind::kPut, "out/job/output/model"});
+  const JobState state = Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n"));
+  EXPECT_EQ(state.status, "Failed");
+  EXPECT_EQ(bucket_.store->FaultsFired(), 1);
+  const std::string volume = options_.state_directory + "/jobs/job/ml";
+  EXPECT_THAT(state.failure_reason, StartsWith("ClientError: uploading s3://bucket/out/job/output/model"));
+  EXPECT_THAT(state.failure_reason, testing::EndsWith("; the model is kept in " + volume + "/model"));
+  EXPECT_EQ(ReadFile(volume + "/model/weights").value(), "weights");
+  EXPECT_FALSE(fs::exists(volume + "/code"));
+}
+
+TEST_P(TrainingRunTest, ASecondStopGivesAnUploadUp) {
+  sim::Fault stall{env::RequestKind::kPut, "out/job/output/model"};
+  stall.stall = true;
+  bucket_.store->AddFault(stall);
+  std::jthread impatient([&](const std::stop_token& end) {
+    while (bucket_.store->FaultsFired() == 0 && !end.stop_requested()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    stop_ = 2;
+  });
+  EXPECT_EQ(Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n")).status, "Stopped");
+  EXPECT_EQ(bucket_.store->FaultsFired(), 1);
+  EXPECT_TRUE(fs::exists(options_.state_directory + "/jobs/job/ml/model/weights"));
+  EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("the model is kept in")));
+}
+
+TEST_P(TrainingRunTest, AMissingBucketIsFoundBeforeTheScriptRuns) {
+  Json request = Request("echo never\n");
+  request["OutputDataConfig"]["S3OutputPath"] = "s3://none/out";
+  EXPECT_THAT(Run(request).failure_reason, StartsWith("ClientError: OutputDataConfig.S3OutputPath s3://none/out"));
+  EXPECT_THAT(listener_.statuses, testing::ElementsAre("Starting", "Failed"));
+  EXPECT_FALSE(fs::exists(LogPath(options_.state_directory, "job")));
+}
+
+TEST_P(TrainingRunTest, OutputThatMayNotBeListedIsTried) {
+  bucket_.store->AddFault({env::RequestKind::kList, "out", ErrorCode::kDenied});
+  EXPECT_EQ(Run(Request("exit 0\n")).status, "Completed");
+  EXPECT_EQ(bucket_.store->FaultsFired(), 1);
+  EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("whether it can be written shows at the end")));
+}
+
+TEST_P(TrainingRunTest, CheckpointsAreKept) {
+  Json request = Request("printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
+  request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}, {"LocalPath", "/opt/ml/saved/ckpt/"}};
+  EXPECT_EQ(Run(request).status, "Completed");
+  const std::string kept = options_.state_directory + "/jobs/job/checkpoints";
+  EXPECT_EQ(ReadFile(kept + "/c").value_or(""), "c");
+  EXPECT_THAT(listener_.warnings, testing::Contains("checkpoints are kept in " + kept));
+}
+
+TEST_P(TrainingRunTest, TheNameOfTheHostResolves) {
+  if (!GetParam()) GTEST_SKIP() << "needs /etc/hosts of the job's own";
+  EXPECT_EQ(Run(Request("getent hosts \"$SM_CURRENT_HOST\"\n")).status, "Completed") << Log();
+  EXPECT_THAT(Log(), HasSubstr("127.0.0.1"));
+}
+
+TEST_P(TrainingRunTest, AProgramThatCannotStartSaysWhy) {
+  Json request = Request("");
+  request["HyperParameters"] = Json::object();
+  request["AlgorithmSpecification"]["ContainerEntrypoint"] = {root_ + "/code"};
+  const JobState state = Run(request);
+  EXPECT_THAT(state.failure_reason, HasSubstr("ermission denied"));
+}
+
+TEST_P(TrainingRunTest, ALiveJobsNameIsTakenThoughItIsInNoStoreYet) {
+  const auto lock = TakeJobLock(TrainingLockPath(options_.state_directory, "job"));
+  const auto check = CheckTrainingJob(Request("exit 0\n"));
+  auto state = RunTrainingJob(check.job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
+  EXPECT_EQ(state.error().code, ErrorCode::kExists);
+}
+
+TEST_P(TrainingRunTest, TheScriptDoesNotHoldTheJobsLock) {
+  const std::string mark = TrainingLockPath(options_.state_directory, "job");
+  EXPECT_EQ(Run(Request("ls -l /proc/self/fd; ls -l /proc/$PPID/fd\n")).status, "Completed");
+  EXPECT_THAT(Log(), testing::Not(HasSubstr(mark)));
+  EXPECT_TRUE(TakeJobLock(mark));
+}
+
 TEST_P(TrainingRunTest, MaxRuntimeStops) {
   Json request = Request("sleep 60\n");
   request["StoppingCondition"] = {{"MaxRuntimeInSeconds", 1}};
@@ -244,8 +382,7 @@ TEST(Transfer, AKeyThatIsNoPathIsRefused) {
   store.PutObject("p/../../evil", "x");
   char directory[] = "/tmp/leat-transfer-XXXXXX";
   ASSERT_TRUE(mkdtemp(directory));
-  const StopLevel stop{0};
-  const auto result = DownloadPrefix(store, "s3://bucket/p", std::string(directory) + "/a/b", 4, stop);
+  const auto result = DownloadPrefix(store, "s3://bucket/p", std::string(directory) + "/a/b", 4, {});
   EXPECT_EQ(result.error().code, ErrorCode::kInvalidArgument);
   fs::remove_all(directory);
 }
@@ -256,8 +393,7 @@ TEST(Transfer, OneFailureEndsADownload) {
   store.AddFault({env::RequestKind::kGet, "p/7", ErrorCode::kCorrupt});
   char directory[] = "/tmp/leat-transfer-XXXXXX";
   ASSERT_TRUE(mkdtemp(directory));
-  const StopLevel stop{0};
-  EXPECT_EQ(DownloadPrefix(store, "s3://bucket/p", directory, 4, stop).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(DownloadPrefix(store, "s3://bucket/p", directory, 4, {}).error().code, ErrorCode::kCorrupt);
   EXPECT_EQ(store.FaultsFired(), 1);
   fs::remove_all(directory);
 }
@@ -266,7 +402,7 @@ TEST(Transfer, LargeArtifactsGoInParts) {
   Bucket bucket;
   const std::vector<std::byte> piece(5u << 20, std::byte{7});
   {
-    auto writer = OpenArtifact(bucket, "s3://bucket/big").value();
+    auto writer = OpenArtifact(bucket, "s3://bucket/big", {}).value();
     for (int i = 0; i < 8; ++i) ASSERT_TRUE(writer->Write(piece));
     EXPECT_EQ(bucket.store->Contents().count("big"), 0u);
     ASSERT_TRUE(writer->Finish());

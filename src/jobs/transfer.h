@@ -25,11 +25,13 @@ std::string PathOfKey(const std::string& uri_key, const std::string& key);
 struct DownloadResult {
   uint64_t objects = 0, bytes = 0;
 };
-// Every object below `uri` into `directory`, `connections` at a time. kNotFound: there is none.
+// Every object below `uri` into `directory`, `connections` at a time. kNotFound: there is none. kCancelled: stopped;
+// what was in flight has been cancelled.
 Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string& uri, const std::string& directory,
-                                      unsigned connections, const StopLevel& stop);
+                                      unsigned connections, const StopCheck& stopped);
 // One object into one file.
-Status DownloadObject(env::ObjectStore& store, const std::string& key, const std::string& path);
+Status DownloadObject(env::ObjectStore& store, const std::string& key, const std::string& path,
+                      const StopCheck& stopped);
 
 // One artifact on its way out. Nothing is visible under its name before Finish; without Finish nothing stays.
 class ArtifactWriter {
@@ -38,11 +40,16 @@ class ArtifactWriter {
   virtual Status Write(std::span<const std::byte> bytes) = 0;
   virtual Status Finish() = 0;
 };
-// `uri`: the artifact itself, "s3://bucket/key" or "file:///path".
-Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& repositories, const std::string& uri);
+// `uri`: the artifact itself, "s3://bucket/key" or "file:///path". `stopped` ends any wait of the writer's, with
+// kCancelled.
+Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& repositories, const std::string& uri,
+                                                     const StopCheck& stopped);
+// Whether artifacts may go below `uri`, as far as that can be told without writing: the bucket answers a LIST, the
+// directory is there or can be made. kDenied: S3 does not let us list, which says nothing of writing.
+Status ProbeOutput(RepositoryFactory& repositories, const std::string& uri, const StopCheck& stopped);
 
 // Everything below `directory`, as `uri`.tar.gz (compress) or file by file below `uri`/. Returns the artifact's URI.
 Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::string& directory,
-                                    const std::string& uri, bool compress);
+                                    const std::string& uri, bool compress, const StopCheck& stopped);
 
 }  // namespace leat::jobs

@@ -10,16 +10,17 @@
 #include <vector>
 
 #include "base/file.h"
-#include "env/blocking.h"
 #include "jobs/archive.h"
+#include "jobs/stoppable.h"
 #include "jobs/transfer.h"
 
 namespace leat::jobs {
 namespace {
 
 constexpr size_t kFirstPartBytes = 16u << 20;
-constexpr size_t kPartsInFlightMax = 4;   // times the part size: the memory of an upload
-constexpr uint32_t kPartsPerSize = 1000;  // then parts double, so that 10,000 reach the 5 TiB limit
+constexpr size_t kPartsInFlightMax = 4;            // times the part size: the memory of an upload
+constexpr std::chrono::seconds kAbortPatience{5};  // for each answer, once an upload is given up
+constexpr uint32_t kPartsPerSize = 1000;           // then parts double, so that 10,000 reach the 5 TiB limit
 
 class FileArtifact final : public ArtifactWriter {
  public:
@@ -50,11 +51,17 @@ class FileArtifact final : public ArtifactWriter {
 // A multipart upload, or one PUT when everything fits into a part. Confined to one thread.
 class S3Artifact final : public ArtifactWriter {
  public:
-  S3Artifact(Repository repository, std::string key) : repository_(std::move(repository)), key_(std::move(key)) {}
+  S3Artifact(Repository repository, std::string key, StopCheck stopped)
+      : repository_(std::move(repository)), key_(std::move(key)), stopped_(std::move(stopped)) {}
   ~S3Artifact() override {
-    for (auto& part : in_flight_) part.wait();
     if (upload_id_.empty()) return;
-    (void)env::Await<void>(
+    // Parts that arrive after the abort would stay; a server that does not answer must not hold the job's end up.
+    const auto end = std::chrono::steady_clock::now() + kAbortPatience;
+    for (auto& part : in_flight_) part.wait_until(end);
+    (void)AwaitUnlessStopped<void>(
+        [until = std::chrono::steady_clock::now() + kAbortPatience] {
+          return std::chrono::steady_clock::now() >= until;
+        },
         [&](auto done) { repository_.store->AbortMultipartUpload(key_, upload_id_, std::move(done)); });
   }
   Status Write(std::span<const std::byte> bytes) override {
@@ -73,13 +80,15 @@ class S3Artifact final : public ArtifactWriter {
       env::PutRequest put;
       put.key = key_;
       put.body = std::make_shared<const std::string>(std::move(buffer_));
-      LEAT_RETURN_IF_ERROR(env::Await<std::string>([&](auto done) { store.Put(std::move(put), std::move(done)); }));
+      LEAT_RETURN_IF_ERROR(
+          AwaitUnlessStopped<std::string>(stopped_, [&](auto done) { store.Put(std::move(put), std::move(done)); }));
       return {};
     }
     if (!buffer_.empty()) LEAT_RETURN_IF_ERROR(SendPart());
     while (!in_flight_.empty()) LEAT_RETURN_IF_ERROR(TakeOldest());
-    LEAT_RETURN_IF_ERROR(env::Await<std::string>(
-        [&](auto done) { store.CompleteMultipartUpload(key_, upload_id_, std::move(parts_), std::move(done)); }));
+    LEAT_RETURN_IF_ERROR(AwaitUnlessStopped<std::string>(stopped_, [&](auto done) {
+      store.CompleteMultipartUpload(key_, upload_id_, std::move(parts_), std::move(done));
+    }));
     upload_id_.clear();
     return {};
   }
@@ -90,7 +99,7 @@ class S3Artifact final : public ArtifactWriter {
     if (upload_id_.empty()) {
       env::PutRequest put;
       put.key = key_;
-      LEAT_ASSIGN_OR_RETURN(upload_id_, env::Await<std::string>([&](auto done) {
+      LEAT_ASSIGN_OR_RETURN(upload_id_, AwaitUnlessStopped<std::string>(stopped_, [&](auto done) {
                               store.CreateMultipartUpload(std::move(put), std::move(done));
                             }));
     }
@@ -103,6 +112,9 @@ class S3Artifact final : public ArtifactWriter {
     return {};
   }
   Status TakeOldest() {
+    while (in_flight_.front().wait_for(kStopPoll) != std::future_status::ready) {
+      if (stopped_ && stopped_()) return Fail(ErrorCode::kCancelled, "stopped");
+    }
     auto part = in_flight_.front().get();
     in_flight_.pop_front();
     if (!part) return Fail(part.error());
@@ -112,20 +124,23 @@ class S3Artifact final : public ArtifactWriter {
 
   Repository repository_;
   const std::string key_;
+  const StopCheck stopped_;
   std::string buffer_, upload_id_;
   uint32_t next_part_ = 1;
   std::deque<std::future<Result<env::UploadedPart>>> in_flight_;
   std::vector<env::UploadedPart> parts_;
 };
 
-Status CopyFile(RepositoryFactory& repositories, const std::string& path, const std::string& uri) {
-  LEAT_ASSIGN_OR_RETURN(auto writer, OpenArtifact(repositories, uri));
+Status CopyFile(RepositoryFactory& repositories, const std::string& path, const std::string& uri,
+                const StopCheck& stopped) {
+  LEAT_ASSIGN_OR_RETURN(auto writer, OpenArtifact(repositories, uri, stopped));
   FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file.valid()) return FailErrno(errno, path);
   std::vector<std::byte> buffer(1u << 20);
   for (;;) {
     const ssize_t got = read(file.get(), buffer.data(), buffer.size());
     if (got < 0) return FailErrno(errno, path);
+    if (stopped && stopped()) return Fail(ErrorCode::kCancelled, "stopped");
     if (got == 0) return writer->Finish();
     LEAT_RETURN_IF_ERROR(writer->Write({buffer.data(), static_cast<size_t>(got)}));
   }
@@ -133,7 +148,8 @@ Status CopyFile(RepositoryFactory& repositories, const std::string& path, const 
 
 }  // namespace
 
-Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& repositories, const std::string& uri) {
+Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& repositories, const std::string& uri,
+                                                     const StopCheck& stopped) {
   if (uri.rfind("file://", 0) == 0) {
     const std::string path = uri.substr(7);
     LEAT_RETURN_IF_ERROR(CreateDirectories(path.substr(0, path.rfind('/'))));
@@ -145,25 +161,45 @@ Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& reposito
   const RepositoryLocation location = LocationOf(uri);
   LEAT_ASSIGN_OR_RETURN(Repository repository,
                         repositories.Open(location.repository, static_cast<unsigned>(kPartsInFlightMax)));
-  return std::unique_ptr<ArtifactWriter>(std::make_unique<S3Artifact>(std::move(repository), location.key));
+  return std::unique_ptr<ArtifactWriter>(std::make_unique<S3Artifact>(std::move(repository), location.key, stopped));
+}
+
+Status ProbeOutput(RepositoryFactory& repositories, const std::string& uri, const StopCheck& stopped) {
+  if (uri.rfind("file://", 0) == 0) {
+    const std::string path = uri.substr(7);
+    LEAT_RETURN_IF_ERROR(CreateDirectories(path));
+    if (access(path.c_str(), W_OK | X_OK) != 0) return FailErrno(errno, path + " cannot be written");
+    return {};
+  }
+  const RepositoryLocation location = LocationOf(uri);
+  LEAT_ASSIGN_OR_RETURN(const Repository repository, repositories.Open(location.repository, 1));
+  env::ListRequest request;
+  request.prefix = location.key;
+  request.keys_max = 1;
+  LEAT_RETURN_IF_ERROR(
+      AwaitUnlessStopped<env::ListPage>(stopped, [&](auto done) { repository.store->List(request, std::move(done)); }));
+  return {};
 }
 
 Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::string& directory,
-                                    const std::string& uri, bool compress) {
+                                    const std::string& uri, bool compress, const StopCheck& stopped) {
   if (compress) {
     const std::string artifact = uri + ".tar.gz";
-    LEAT_ASSIGN_OR_RETURN(auto writer, OpenArtifact(repositories, artifact));
-    LEAT_RETURN_IF_ERROR(
-        WriteArchive(directory, [&](std::span<const std::byte> bytes) { return writer->Write(bytes); }));
+    LEAT_ASSIGN_OR_RETURN(auto writer, OpenArtifact(repositories, artifact, stopped));
+    LEAT_RETURN_IF_ERROR(WriteArchive(directory, [&](std::span<const std::byte> bytes) -> Status {
+      if (stopped && stopped()) return Fail(ErrorCode::kCancelled, "stopped");
+      return writer->Write(bytes);
+    }));
     LEAT_RETURN_IF_ERROR(writer->Finish());
     return artifact;
   }
   namespace fs = std::filesystem;
   std::error_code error;
   for (fs::recursive_directory_iterator i(directory, error), end; !error && i != end; i.increment(error)) {
-    if (i->is_symlink() || !i->is_regular_file()) continue;
+    std::error_code ignored;  // what went away meanwhile is no regular file
+    if (!fs::is_regular_file(i->symlink_status(ignored))) continue;
     const std::string name = i->path().lexically_relative(directory).string();
-    LEAT_RETURN_IF_ERROR(CopyFile(repositories, i->path().string(), uri + "/" + name));
+    LEAT_RETURN_IF_ERROR(CopyFile(repositories, i->path().string(), uri + "/" + name, stopped));
   }
   if (error) return Fail(ErrorCode::kIo, directory + ": " + error.message());
   return uri + "/";

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <set>
 
 namespace leat {
@@ -45,6 +46,15 @@ const std::set<std::string> kKnownMembers = {"TrainingJobName",
                                              "ServerlessJobConfig",
                                              "MlflowConfig",
                                              "ModelPackageConfig"};
+
+// Of those, the ones that would change what a job does or leaves behind.
+constexpr const char* kUnused[] = {"EnableNetworkIsolation",    "EnableInterContainerTrafficEncryption",
+                                   "EnableManagedSpotTraining", "RetryStrategy",
+                                   "DebugHookConfig",           "DebugRuleConfigurations",
+                                   "TensorBoardOutputConfig",   "ProfilerRuleConfigurations",
+                                   "ExperimentConfig",          "RemoteDebugConfig",
+                                   "ServerlessJobConfig",       "MlflowConfig",
+                                   "ModelPackageConfig"};
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 
@@ -149,7 +159,7 @@ void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job,
   const std::string path = "AlgorithmSpecification";
   input_mode = reader.Choice(*algorithm, path, "TrainingInputMode", true, {"File", "FastFile", "Pipe"}, "File");
   for (const char* name : {"TrainingImage", "AlgorithmName"}) {
-    if (algorithm->contains(name)) {
+    if (algorithm->contains(name) && !(*algorithm)[name].is_null()) {
       reader.Problem(
           path + "." + name, &(*algorithm)[name],
           "containers come in a later version of Leat; leave it out and the script runs with this machine's python3");
@@ -196,6 +206,72 @@ void ReadOutputAndResources(RequestReader& reader, const Json& request, Training
     job.max_runtime_s =
         reader.Integer(*stopping, "StoppingCondition", "MaxRuntimeInSeconds", false, 1, kRuntimeMax).value_or(86400);
   }
+}
+
+bool AsksForSomething(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
+  return !value.is_null() && !value.empty();
+}
+
+void WarnOfUnused(const Json& request, TrainingJob& job) {
+  std::string names;
+  const auto add = [&](const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
+  for (const char* name : kUnused) {
+    if (request.contains(name) && AsksForSomething(request[name])) add(name);
+  }
+  const auto add_member = [&](const char* parent, const char* name) {
+    const auto found = request.find(parent);
+    if (found == request.end() || !found->is_object() || !found->contains(name)) return;
+    const Json& value = (*found)[name];
+    if (AsksForSomething(value) && value != 0) add(std::string(parent) + "." + name);
+  };
+  add_member("OutputDataConfig", "KmsKeyId");
+  add_member("ResourceConfig", "KeepAlivePeriodInSeconds");
+  if (const auto channels = request.find("InputDataConfig"); channels != request.end() && channels->is_array()) {
+    for (size_t i = 0; i < channels->size(); ++i) {
+      const Json& channel = (*channels)[i];
+      if (channel.is_object() && channel.contains("ShuffleConfig")) {
+        add("InputDataConfig[" + std::to_string(i) + "].ShuffleConfig");
+      }
+    }
+  }
+  if (!names.empty()) job.warnings.push_back("accepted, but not used in this version of Leat: " + names);
+  for (const auto& [name, value] : job.hyperparameters) {
+    const std::string end = "_enabled";
+    const bool enables = StartsWith(name, "sagemaker_") && name.size() > end.size() &&
+                         name.compare(name.size() - end.size(), end.size(), end) == 0;
+    if (enables && value == "true") {
+      job.warnings.push_back(name +
+                             " is not used in this version of Leat: the script is started once, directly, and "
+                             "not by a distributed launcher");
+    }
+  }
+}
+
+void ReadCheckpoints(RequestReader& reader, const Json& request, TrainingJob& job) {
+  const Json* config = reader.Object(request, "", "CheckpointConfig", false);
+  if (!config) return;
+  const std::string local =
+      reader.Text(*config, "CheckpointConfig", "LocalPath", false, kPathMax, "/opt/ml/checkpoints");
+  std::string path = std::filesystem::path(local).lexically_normal().string();
+  while (!path.empty() && path.back() == '/') path.pop_back();
+  const std::string base = "/opt/ml/";
+  const std::string below = StartsWith(path, base.c_str()) ? path.substr(base.size()) : "";
+  // What the contract gives another meaning cannot be moved away at the end.
+  static const std::set<std::string> taken = {"model", "code", "output", "output/data"};
+  if (below.empty() || below == "input" || StartsWith(below, "input/") || taken.count(below)) {
+    job.warnings.push_back(
+        "CheckpointConfig.LocalPath " + local +
+        " is no directory below /opt/ml of the checkpoints' own: it is not made, and what is written "
+        "there is not kept with the job; use /opt/ml/checkpoints");
+    return;
+  }
+  job.checkpoint_path = below;
+  job.warnings.push_back(
+      "CheckpointConfig: copying checkpoints from and to S3 comes in a later version of Leat; what the script leaves "
+      "in " +
+      path + " is kept in the job's directory");
 }
 
 }  // namespace
@@ -266,10 +342,8 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
     }
   }
   ReadOutputAndResources(reader, request, job);
-  if (request.contains("CheckpointConfig")) {
-    job.warnings.push_back(
-        "CheckpointConfig: checkpoints stay in the job's directory; copying them to S3 comes in a later version");
-  }
+  ReadCheckpoints(reader, request, job);
+  WarnOfUnused(request, job);
   check.problems = std::move(reader.problems);
   return check;
 }

@@ -58,6 +58,7 @@ struct TrainingJob {
   bool compress_artifacts = true;
   std::string instance_type = "local";
   int64_t max_runtime_s = 86400;
+  std::string checkpoint_path;        // below /opt/ml, relative to it; empty: no checkpoints are kept
   nlohmann::json request;             // as it came, for Describe
   std::vector<std::string> warnings;  // accepted, but worth telling
 };

@@ -103,6 +103,40 @@ TEST(TrainingJob, SomethingMustRun) {
   EXPECT_THAT(PathsOf(Json::array()), ElementsAre("request"));
 }
 
+TEST(TrainingJob, SaysWhatIsAcceptedAndNotUsed) {
+  Json request = Valid();
+  request["EnableManagedSpotTraining"] = true;
+  request["EnableNetworkIsolation"] = false;
+  request["RetryStrategy"] = {{"MaximumRetryAttempts", 2}};
+  request["TensorBoardOutputConfig"] = {{"S3OutputPath", "s3://b/t"}};
+  request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 0;
+  request["OutputDataConfig"]["KmsKeyId"] = "";
+  request["InputDataConfig"][0]["ShuffleConfig"] = {{"Seed", 1}};
+  request["HyperParameters"]["sagemaker_mpi_enabled"] = "true";
+  request["HyperParameters"]["sagemaker_parameter_server_enabled"] = "false";
+  EXPECT_THAT(CheckTrainingJob(request).job.warnings,
+              ElementsAre("accepted, but not used in this version of Leat: EnableManagedSpotTraining, RetryStrategy, "
+                          "TensorBoardOutputConfig, InputDataConfig[0].ShuffleConfig",
+                          HasSubstr("sagemaker_mpi_enabled is not used")));
+}
+
+TEST(TrainingJob, WhereCheckpointsLie) {
+  const auto path_of = [](const Json& config) {
+    Json request = Valid();
+    request["CheckpointConfig"] = config;
+    const auto check = CheckTrainingJob(request);
+    EXPECT_THAT(check.problems, IsEmpty());
+    EXPECT_EQ(check.job.warnings.size(), 1u);
+    return check.job.checkpoint_path;
+  };
+  EXPECT_EQ(CheckTrainingJob(Valid()).job.checkpoint_path, "");
+  EXPECT_EQ(path_of({{"S3Uri", "s3://b/c"}}), "checkpoints");
+  EXPECT_EQ(path_of({{"LocalPath", "/opt/ml/a/./b/"}}), "a/b");
+  for (const char* other : {"/tmp/c", "/opt/ml", "/opt/ml/", "/opt/ml/../x", "/opt/ml/model", "/opt/ml/input/data/c"}) {
+    EXPECT_EQ(path_of({{"LocalPath", other}}), "") << other;
+  }
+}
+
 TEST(TrainingJob, NamesOfJobs) {
   EXPECT_TRUE(IsJobName("a", 63));
   EXPECT_TRUE(IsJobName("a--b-1", 63));

@@ -81,7 +81,10 @@ void ReadNumericRange(RequestReader& reader, const Json& value, const std::strin
 }
 
 void ReadCategories(RequestReader& reader, const Json& value, const std::string& path, ParameterRange& range) {
-  if (!value.contains("Values")) reader.Problem(path + ".Values", nullptr, "a list of 1 to 30 values is required");
+  // null is no list either, and a range without a value has nothing to suggest.
+  if (!value.contains("Values") || value["Values"].is_null()) {
+    reader.Problem(path + ".Values", nullptr, "a list of 1 to 30 values is required");
+  }
   range.values = reader.TextList(value, path, "Values", kValuesMax, kTextMax);
   if (std::set<std::string>(range.values.begin(), range.values.end()).size() != range.values.size()) {
     reader.Problem(path + ".Values", &value["Values"], "must not repeat a value");

@@ -73,6 +73,9 @@ TEST(TuningJob, RefusesWhatItCannotDo) {
   EXPECT_THAT(with((lr + "/MinValue").c_str(), "\"2\""), HasSubstr("must not be greater than MaxValue"));
   EXPECT_THAT(with((lr + "/ScalingType").c_str(), "\"ReverseLogarithmic\""), testing::IsEmpty());
   EXPECT_THAT(with((lr + "/Name").c_str(), "\"depth\""), HasSubstr("more than once"));
+  const std::string act = config + "/ParameterRanges/CategoricalParameterRanges/0";
+  EXPECT_THAT(with((act + "/Values").c_str(), "null"), HasSubstr("a list of 1 to 30 values is required"));
+  EXPECT_THAT(with((act + "/Values").c_str(), "[]"), HasSubstr("1 to 30 items"));
   EXPECT_THAT(with((config + "/HyperParameterTuningJobObjective/MetricName").c_str(), "\"x\""),
               HasSubstr("MetricDefinitions"));
   EXPECT_THAT(with("/TrainingJobDefinition/OutputDataConfig", "{}"),

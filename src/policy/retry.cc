@@ -63,9 +63,6 @@ RetryClass ClassifyFailure(const Failure& failure) {
   switch (failure.http_status) {
     case 0:
     case 408:
-    case 500:
-    case 502:
-    case 504:
       return RetryClass::kTransient;
     case 429:
     case 503:
@@ -73,8 +70,13 @@ RetryClass ClassifyFailure(const Failure& failure) {
     case 301:
     case 307:
       return RetryClass::kOtherRegion;
-    default:
+    case 501:  // not implemented: nor will it be in a minute
+    case 505:  // HTTP version not supported
       return RetryClass::kNever;
+    default:
+      // Proxies and load balancers have 5xx numbers of their own (509, 520 to 530): trouble on the way, as a rule
+      // brief.
+      return failure.http_status >= 500 ? RetryClass::kTransient : RetryClass::kNever;
   }
 }
 

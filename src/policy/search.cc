@@ -108,6 +108,11 @@ std::string ValueAt(const ParameterRange& range, double unit) {
 
 Result<Suggestion> Suggest(const TuningJob& job, uint64_t seed, uint32_t number,
                            const std::vector<Suggestion>& earlier) {
+  for (const auto& range : job.ranges) {
+    if (range.kind == Kind::kCategorical && range.values.empty()) {
+      return Fail(ErrorCode::kNotFound, "the range " + range.name + " has no value");
+    }
+  }
   const uint64_t combinations = Combinations(job.ranges);
   if (job.strategy == TuningJob::Strategy::kGrid) {
     if (number >= combinations) return Fail(ErrorCode::kNotFound, "the grid is exhausted");

@@ -20,7 +20,8 @@ namespace leat::policy {
 
 using Suggestion = std::map<std::string, std::string>;  // name -> value, as the script gets it
 
-// The suggestion number `number` (from 0). `earlier`: those before it. kNotFound: the grid is exhausted.
+// The suggestion number `number` (from 0). `earlier`: those before it. kNotFound: the grid is exhausted, or a range has
+// no value.
 // Random does not repeat itself until a finite space of up to kEnumerableMax combinations is exhausted.
 Result<Suggestion> Suggest(const TuningJob& job, uint64_t seed, uint32_t number,
                            const std::vector<Suggestion>& earlier);

@@ -92,6 +92,12 @@ TEST(Search, RandomRepeatsNothingUntilASmallSpaceIsExhausted) {
   EXPECT_TRUE(Suggest(job, 3, 15, earlier).has_value());  // then it may
 }
 
+TEST(Search, ARangeWithoutAValueSuggestsNothing) {
+  TuningJob job;
+  job.ranges = {Continuous("lr", "0", "1", Scaling::kLinear), Categories("a", {})};
+  EXPECT_EQ(Suggest(job, 0, 0, {}).error().code, ErrorCode::kNotFound);
+}
+
 TEST(Search, GridTriesEveryCombinationOnce) {
   TuningJob job;
   job.strategy = TuningJob::Strategy::kGrid;

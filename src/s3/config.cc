@@ -117,6 +117,15 @@ Status ApplyEndpoint(S3Settings& settings, const Named& endpoint) {
   return {};
 }
 
+// libcurl reads http_proxy in lower case only, since a web server's child process finds a client's "Proxy:" header in
+// HTTP_PROXY. Leat is nobody's CGI script, and botocore, whose settings users have, reads both.
+std::string LowerOrUpper(const Environment& environment, std::string name) {
+  std::string value = Lookup(environment, name);
+  if (!value.empty()) return value;
+  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return Lookup(environment, name);
+}
+
 }  // namespace
 
 Environment ProcessEnvironment() {
@@ -209,7 +218,13 @@ Result<S3Settings> ResolveS3Settings(const S3Options& options, const Environment
   PlaceBucket(settings);
   settings.ca_bundle = Lookup(environment, "AWS_CA_BUNDLE");
   if (settings.ca_bundle.empty()) settings.ca_bundle = Value(config, section, "ca_bundle");
+  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
+    if (settings.ca_bundle.empty()) settings.ca_bundle = Lookup(environment, name);
+  }
   settings.ca_bundle = ExpandHome(environment, settings.ca_bundle);
+  settings.ca_directory = Lookup(environment, "SSL_CERT_DIR");
+  settings.proxy = LowerOrUpper(environment, settings.scheme + "_proxy");
+  settings.no_proxy = LowerOrUpper(environment, "no_proxy");
   return settings;
 }
 

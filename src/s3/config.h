@@ -3,7 +3,9 @@
 // variables and AWS's config files are read (S3Settings). Values; immutable after construction.
 //
 // Precedence, highest first: the option; AWS_ENDPOINT_URL_S3; AWS_ENDPOINT_URL; the profile's `services` section; the
-// profile's endpoint_url. AWS_REGION; AWS_DEFAULT_REGION; the profile's region; us-east-1.
+// profile's endpoint_url. AWS_REGION; AWS_DEFAULT_REGION; the profile's region; us-east-1. AWS_CA_BUNDLE; the profile's
+// ca_bundle; CURL_CA_BUNDLE; SSL_CERT_FILE. The proxy as in botocore: https_proxy or http_proxy by the endpoint's
+// scheme, and no_proxy, in lower case or else in upper.
 #pragma once
 
 #include <chrono>
@@ -40,7 +42,10 @@ struct S3Options {
   std::chrono::milliseconds demand_deadline{60'000};  // an operation's retries end then
   std::chrono::milliseconds background_deadline{300'000};  // the same for background GETs
   std::chrono::milliseconds connect_timeout{5'000};
-  std::chrono::seconds stall_timeout{10};           // below 1 B/s for so long: the transfer is cut and resumed
+  std::chrono::seconds stall_timeout{10};  // below 1 KiB/s for so long: the transfer is cut and resumed
+  // CompleteMultipartUpload joins the parts before it answers, which takes Amazon minutes for a large object.
+  std::chrono::seconds completion_stall_timeout{300};
+  std::chrono::milliseconds completion_deadline{900'000};
   std::chrono::milliseconds check_deadline{8'000};  // Check()'s whole time
   bool metadata_service = true;                     // ask the machine's metadata service for credentials
 };
@@ -53,8 +58,11 @@ struct S3Settings {
   std::string base_path;  // what stands before "/key": "" or "/bucket", with the endpoint's own path before it
   std::string profile;
   bool profile_is_explicit = false;
-  bool is_aws = false;    // no custom endpoint: a region redirect may change the host
-  std::string ca_bundle;  // empty: the system's
+  bool is_aws = false;       // no custom endpoint: a region redirect may change the host
+  std::string ca_bundle;     // empty: the system's
+  std::string ca_directory;  // the same
+  std::string proxy;         // empty: none. May hold a password: for no message.
+  std::string no_proxy;      // hosts that are reached without it, in libcurl's form
 
   std::string Endpoint() const { return scheme + "://" + authority; }
 };

@@ -67,6 +67,24 @@ TEST_F(Config, AddressingAtAws) {
   EXPECT_EQ(WithRegion(Resolve({.bucket = "plain"}), "x.evil.com/").authority, "plain.s3.us-east-1.amazonaws.com");
 }
 
+TEST_F(Config, ProxyAndCertificatesAreTheMounts) {
+  EXPECT_EQ(Resolve().proxy, "");
+  EXPECT_EQ(Resolve().ca_bundle, "");
+  environment_ = {{"HOME", home_},          {"HTTPS_PROXY", "http://upper:1"}, {"HTTP_PROXY", "http://plain:1"},
+                  {"NO_PROXY", "internal"}, {"SSL_CERT_FILE", "/ssl.pem"},     {"SSL_CERT_DIR", "/certs"}};
+  EXPECT_EQ(Resolve().proxy, "http://upper:1");
+  EXPECT_EQ(Resolve({.endpoint_url = "http://host"}).proxy, "http://plain:1");
+  EXPECT_EQ(Resolve().no_proxy, "internal");
+  EXPECT_EQ(Resolve().ca_bundle, "/ssl.pem");
+  EXPECT_EQ(Resolve().ca_directory, "/certs");
+  environment_["https_proxy"] = "http://lower:1";
+  environment_["CURL_CA_BUNDLE"] = "/curl.pem";
+  EXPECT_EQ(Resolve().proxy, "http://lower:1");
+  EXPECT_EQ(Resolve().ca_bundle, "/curl.pem");
+  environment_["AWS_CA_BUNDLE"] = "~/aws.pem";
+  EXPECT_EQ(Resolve().ca_bundle, home_ + "/aws.pem");
+}
+
 TEST_F(Config, RefusalsNameTheSource) {
   environment_["AWS_ENDPOINT_URL"] = "localhost:9000";
   const auto settings = ResolveS3Settings({.bucket = "bkt"}, environment_);

@@ -3,11 +3,13 @@
 
 #include <curl/curl.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "s3/xml.h"
 
@@ -17,11 +19,17 @@ namespace {
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kUsableBeforeExpiry = 120 * kSecond;
 constexpr int64_t kRefreshBeforeExpiry = 15 * 60 * kSecond;
-constexpr long kMetadataTimeoutMs = 1000;  // there is no such service outside EC2, and packets to it may just vanish
+constexpr std::chrono::seconds kPauseBetweenFetches{60};
+// There is no metadata service outside EC2, and packets to it may just vanish: the first question is asked once. What
+// has answered, or is configured, is given more time.
+constexpr long kFirstTimeoutMs = 1000;
+constexpr long kServiceTimeoutMs = 2000;
+constexpr int kServiceTriesMax = 3;
 constexpr size_t kAnswerBytesMax = 64 << 10;
 
 struct Answer {
-  long status = 0;
+  long status = 0;     // 0: none came
+  std::string reason;  // of the failure, or "HTTP 404"
   std::string body;
 };
 
@@ -32,24 +40,40 @@ size_t Collect(char* bytes, size_t size, size_t count, void* out) {
   return size * count;
 }
 
-// Blocks for a second at most. No proxy: the metadata service is on the machine.
-Answer Ask(const std::string& method, const std::string& url, const std::vector<std::string>& headers) {
+// One request. No proxy: the metadata service is on the machine.
+Answer AskOnce(const char* method, const std::string& url, const std::vector<std::string>& headers, long timeout_ms) {
   Answer answer;
   CURL* curl = curl_easy_init();
   if (curl == nullptr) return answer;
   curl_slist* list = nullptr;
   for (const std::string& header : headers) list = curl_slist_append(list, header.c_str());
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method.c_str());
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_PROXY, "");
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, kMetadataTimeoutMs);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Collect);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer.body);
-  if (curl_easy_perform(curl) == CURLE_OK) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
+  const CURLcode code = curl_easy_perform(curl);
+  if (code == CURLE_OK) {
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
+    answer.reason = "HTTP " + std::to_string(answer.status);
+  } else {
+    answer.reason = curl_easy_strerror(code);
+  }
   curl_slist_free_all(list);
   curl_easy_cleanup(curl);
+  return answer;
+}
+
+// Of a service that is known to be there; blocks for some seconds at most.
+Answer Ask(const std::string& url, const std::vector<std::string>& headers) {
+  Answer answer;
+  for (int i = 0; i < kServiceTriesMax; ++i) {
+    answer = AskOnce("GET", url, headers, kServiceTimeoutMs);
+    if (answer.status != 0 && answer.status != 429 && answer.status < 500) break;
+  }
   return answer;
 }
 
@@ -60,15 +84,35 @@ Result<Credentials> ParseJson(const std::string& text, const char* source) {
                                                                              : std::string();
   };
   Credentials credentials;
+  credentials.from_service = true;
   credentials.access_key_id = field("AccessKeyId");
   credentials.secret_access_key = Secret(field("SecretAccessKey"));
   credentials.session_token = Secret(field("Token"));
   if (credentials.access_key_id.empty() || credentials.secret_access_key.empty())
     return Fail(ErrorCode::kNoCredentials, std::string(source) + " answered without credentials");
   if (const std::string expiration = field("Expiration"); !expiration.empty()) {
-    LEAT_ASSIGN_OR_RETURN(credentials.expires_ns, ParseIsoTime(expiration));
+    // One that cannot be read must not take the credentials with it: S3 knows when they end.
+    if (const auto expires = ParseIsoTime(expiration)) credentials.expires_ns = *expires;
   }
   return credentials;
+}
+
+bool HasKeys(const Environment& environment) {
+  return !Lookup(environment, "AWS_ACCESS_KEY_ID").empty() && !Lookup(environment, "AWS_SECRET_ACCESS_KEY").empty();
+}
+
+std::string ContainerUrl(const Environment& environment) {
+  const std::string relative = Lookup(environment, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+  return relative.empty() ? Lookup(environment, "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+                          : "http://169.254.170.2" + relative;
+}
+
+Status CheckWebIdentity(const Environment& environment) {
+  if (Lookup(environment, "AWS_WEB_IDENTITY_TOKEN_FILE").empty() || Lookup(environment, "AWS_ROLE_ARN").empty())
+    return {};
+  return Fail(ErrorCode::kNoCredentials,
+              "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN ask for a web identity, which Leat does not read yet; "
+              "export keys with: aws configure export-credentials --format env");
 }
 
 bool HasControlCharacter(std::string_view text) {
@@ -85,58 +129,87 @@ CredentialChain::CredentialChain(const S3Settings& settings, Environment environ
       metadata_service_(settings.options.metadata_service),
       profile_(settings.profile),
       profile_is_explicit_(settings.profile_is_explicit),
-      environment_(std::move(environment)),
-      clock_(clock) {}
+      clock_(clock),
+      environment_(std::move(environment)) {}
 
 std::shared_ptr<const Credentials> CredentialChain::Get() const {
   const std::lock_guard lock(mutex_);
   if (held_ == nullptr) return nullptr;
-  if (held_->expires_ns != 0 && held_->expires_ns < clock_.WallTimeNs() + kUsableBeforeExpiry) return nullptr;
-  return held_;
+  const bool ends = held_->expires_ns != 0 && held_->expires_ns < clock_.WallTimeNs() + kUsableBeforeExpiry;
+  return ends && clock_.Now() >= next_fetch_ ? nullptr : held_;
 }
 
 bool CredentialChain::WantsRefresh() const {
   const std::lock_guard lock(mutex_);
-  return held_ != nullptr && held_->expires_ns != 0 && held_->expires_ns < clock_.WallTimeNs() + kRefreshBeforeExpiry;
+  return held_ != nullptr && held_->expires_ns != 0 && clock_.Now() >= next_fetch_ &&
+         held_->expires_ns < clock_.WallTimeNs() + kRefreshBeforeExpiry;
+}
+
+void CredentialChain::Renew(const Environment& environment) {
+  if (!HasKeys(environment) && ContainerUrl(environment).empty()) return;
+  const std::lock_guard lock(mutex_);
+  renewed_ = environment;
+  is_renewed_ = true;
+  held_ = nullptr;
 }
 
 Result<std::shared_ptr<const Credentials>> CredentialChain::Fetch(uint64_t refused_generation) {
-  uint64_t generation = 0;
+  const bool wants_refresh = WantsRefresh();
+  std::shared_ptr<const Credentials> before;
   {
     const std::lock_guard lock(mutex_);
-    if (held_ != nullptr) generation = held_->generation;
+    if (std::exchange(is_renewed_, false)) environment_ = std::exchange(renewed_, {});
+    before = held_;
+    const bool is_early = clock_.Now() < next_fetch_;
+    if (before != nullptr && before->generation <= refused_generation) {
+      if (before->from_service && is_early) return before;  // it would say the same again
+    } else if (before != nullptr && (is_early || !wants_refresh)) {
+      return before;
+    }
   }
-  if (generation > refused_generation && !WantsRefresh()) {
-    if (auto held = Get()) return held;
-  }
-  LEAT_ASSIGN_OR_RETURN(Credentials loaded, Load());
-  if (HasControlCharacter(loaded.access_key_id) || HasControlCharacter(loaded.session_token.Reveal()))
-    return Fail(ErrorCode::kNoCredentials, "the credentials found hold control characters; check where they are set");
-  loaded.generation = generation + 1;
-  auto fresh = std::make_shared<const Credentials>(std::move(loaded));
+  Result<Credentials> loaded = Load();
   const std::lock_guard lock(mutex_);
-  held_ = fresh;
+  if (!loaded) {
+    if (before == nullptr || before->generation <= refused_generation) return Fail(loaded.error());
+    LogWarning("no newer credentials: " + loaded.error().message + "; those at hand stay in use");
+    next_fetch_ = clock_.Now() + kPauseBetweenFetches;
+    return before;
+  }
+  next_fetch_ = clock_.Now() + kPauseBetweenFetches;
+  loaded->generation = ++generation_;
+  auto fresh = std::make_shared<const Credentials>(std::move(*loaded));
+  if (!is_renewed_) held_ = fresh;  // else what was loaded is out of date, and the next look fetches again
   return fresh;
 }
 
 Result<Credentials> CredentialChain::Load() const {
-  const std::string id = Lookup(environment_, "AWS_ACCESS_KEY_ID");
-  const std::string secret = Lookup(environment_, "AWS_SECRET_ACCESS_KEY");
-  if (!profile_is_explicit_ && !id.empty() && !secret.empty()) {
+  const auto checked = [](Result<Credentials> found) -> Result<Credentials> {
+    if (found && (HasControlCharacter(found->access_key_id) || HasControlCharacter(found->session_token.Reveal())))
+      return Fail(ErrorCode::kNoCredentials, "the credentials found hold control characters; check where they are set");
+    return found;
+  };
+  if (!profile_is_explicit_ && HasKeys(environment_)) {
     Credentials credentials;
-    credentials.access_key_id = id;
-    credentials.secret_access_key = Secret(secret);
+    credentials.access_key_id = Lookup(environment_, "AWS_ACCESS_KEY_ID");
+    credentials.secret_access_key = Secret(Lookup(environment_, "AWS_SECRET_ACCESS_KEY"));
     credentials.session_token = Secret(Lookup(environment_, "AWS_SESSION_TOKEN"));
-    return credentials;
+    return checked(std::move(credentials));
   }
   std::string tried = profile_is_explicit_ ? "" : "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ";
-  if (auto found = FromFiles(); found) return found;
+  // A profile that somebody has named, by option or by AWS_PROFILE, comes before the web identity, as at AWS.
+  const bool is_named = profile_is_explicit_ || !Lookup(environment_, "AWS_PROFILE").empty();
+  if (!is_named) LEAT_RETURN_IF_ERROR(CheckWebIdentity(environment_));
+  if (auto found = FromFiles(); found || found.error().code != ErrorCode::kNotFound) return checked(std::move(found));
+  LEAT_RETURN_IF_ERROR(CheckProfile());
+  if (is_named && !profile_is_explicit_) LEAT_RETURN_IF_ERROR(CheckWebIdentity(environment_));
   tried += "the profile '" + profile_ + "' of the AWS credentials and config files";
-  if (auto found = FromContainerEndpoint(); found) return found;
-  tried += ", the container's credential endpoint";
+  if (auto found = FromContainerEndpoint(); found || found.error().code != ErrorCode::kNotFound)
+    return checked(std::move(found));
+  tried += ", the container's credential endpoint (not set)";
   if (metadata_service_ && ToLower(Lookup(environment_, "AWS_EC2_METADATA_DISABLED")) != "true") {
-    if (auto found = FromMetadataService(); found) return found;
-    tried += ", the machine's metadata service";
+    auto found = FromMetadataService();
+    if (found) return checked(std::move(found));
+    tried += ", the machine's metadata service (" + found.error().message + ")";
   }
   return Fail(ErrorCode::kNoCredentials, "no AWS credentials found; tried " + tried +
                                              "; set one of them, or use --no-sign-request for a public bucket");
@@ -145,25 +218,47 @@ Result<Credentials> CredentialChain::Load() const {
 Result<Credentials> CredentialChain::FromFiles() const {
   const auto from = [&](const ProfileFile& file, const std::string& section) -> Result<Credentials> {
     const auto found = file.find(section);
-    if (found == file.end()) return Fail(ErrorCode::kNoCredentials, "no section " + section);
+    if (found == file.end()) return Fail(ErrorCode::kNotFound, "no section " + section);
     const Environment& values = found->second;
     Credentials credentials;
     credentials.access_key_id = Lookup(values, "aws_access_key_id");
     credentials.secret_access_key = Secret(Lookup(values, "aws_secret_access_key"));
     credentials.session_token = Secret(Lookup(values, "aws_session_token"));
     if (credentials.access_key_id.empty() || credentials.secret_access_key.empty())
-      return Fail(ErrorCode::kNoCredentials, "no keys in section " + section);
+      return Fail(ErrorCode::kNotFound, "no keys in section " + section);
     return credentials;
   };
   if (auto found = from(ReadCredentialsFile(environment_), profile_); found) return found;
   return from(ReadConfigFile(environment_), ConfigSection(profile_));
 }
 
+Status CredentialChain::CheckProfile() const {
+  const ProfileFile credentials = ReadCredentialsFile(environment_), config = ReadConfigFile(environment_);
+  const std::string section = ConfigSection(profile_);
+  for (const auto& [file, name] : {std::pair(&credentials, &profile_), std::pair(&config, &section)}) {
+    const auto found = file->find(*name);
+    if (found == file->end()) continue;
+    for (const auto& [key, value] : found->second) {
+      if (key != "role_arn" && key != "credential_process" && key != "web_identity_token_file" &&
+          !key.starts_with("sso_"))
+        continue;
+      return Fail(ErrorCode::kNoCredentials, "profile '" + profile_ + "' uses " + key +
+                                                 ", which Leat does not read yet; export keys with: aws configure "
+                                                 "export-credentials --profile " +
+                                                 profile_ + " --format env");
+    }
+  }
+  if (profile_ != "default" && !credentials.contains(profile_) && !config.contains(section)) {
+    return Fail(ErrorCode::kNoCredentials, "profile '" + profile_ +
+                                               "' is in neither the AWS config nor the credentials file; see aws "
+                                               "configure list-profiles, and AWS_PROFILE");
+  }
+  return {};
+}
+
 Result<Credentials> CredentialChain::FromContainerEndpoint() const {
-  const std::string relative = Lookup(environment_, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-  std::string url =
-      relative.empty() ? Lookup(environment_, "AWS_CONTAINER_CREDENTIALS_FULL_URI") : "http://169.254.170.2" + relative;
-  if (url.empty()) return Fail(ErrorCode::kNoCredentials, "no container endpoint");
+  const std::string url = ContainerUrl(environment_);
+  if (url.empty()) return Fail(ErrorCode::kNotFound, "no container endpoint");
   bool allowed = url.starts_with("https://");
   // The token must not travel in the clear over a network.
   for (const char* host : {"http://127.0.0.1", "http://localhost", "http://[::1]", "http://169.254.170.2",
@@ -173,18 +268,27 @@ Result<Credentials> CredentialChain::FromContainerEndpoint() const {
         (url.size() == prefix.size() || url[prefix.size()] == ':' || url[prefix.size()] == '/'))
       allowed = url.find('@') == std::string::npos;
   }
-  if (!allowed) return Fail(ErrorCode::kNoCredentials, "the container endpoint's host is not allowed over http");
+  if (!allowed)
+    return Fail(ErrorCode::kNoCredentials, "the container's credential endpoint " + url +
+                                               " is of a host that is not allowed over http; use https, or correct "
+                                               "AWS_CONTAINER_CREDENTIALS_FULL_URI");
   std::string token = Lookup(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
   if (const std::string file = Lookup(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); !file.empty()) {
-    LEAT_ASSIGN_OR_RETURN(token, ReadFile(file, kAnswerBytesMax));
-    token = std::string(Trim(token));
+    auto text = ReadFile(file, kAnswerBytesMax);
+    if (!text)
+      return Fail(ErrorCode::kNoCredentials,
+                  "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read: " + text.error().message);
+    token = std::string(Trim(*text));
   }
   if (HasControlCharacter(token))
-    return Fail(ErrorCode::kNoCredentials, "the container token holds control characters");
+    return Fail(ErrorCode::kNoCredentials,
+                "the container's authorization token holds control characters; check where it is set");
   std::vector<std::string> headers;
   if (!token.empty()) headers.push_back("Authorization: " + token);
-  const Answer answer = Ask("GET", url, headers);
-  if (answer.status != 200) return Fail(ErrorCode::kNoCredentials, "the container endpoint did not answer");
+  const Answer answer = Ask(url, headers);
+  if (answer.status != 200)
+    return Fail(ErrorCode::kNoCredentials, "the container's credential endpoint " + url + " gives no credentials (" +
+                                               answer.reason + "); check it and AWS_CONTAINER_CREDENTIALS_*");
   return ParseJson(answer.body, "the container's credential endpoint");
 }
 
@@ -195,16 +299,19 @@ Result<Credentials> CredentialChain::FromMetadataService() const {
     endpoint = is_v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
   }
   while (endpoint.ends_with('/')) endpoint.pop_back();
-  const Answer token = Ask("PUT", endpoint + "/latest/api/token", {"x-aws-ec2-metadata-token-ttl-seconds: 21600"});
+  const Answer token =
+      AskOnce("PUT", endpoint + "/latest/api/token", {"x-aws-ec2-metadata-token-ttl-seconds: 21600"}, kFirstTimeoutMs);
   if (token.status != 200 || HasControlCharacter(token.body))
-    return Fail(ErrorCode::kNoCredentials, "the metadata service gave no token");
+    return Fail(ErrorCode::kNoCredentials, "no token: " + token.reason);
   const std::vector<std::string> headers = {"x-aws-ec2-metadata-token: " + token.body};
   const std::string base = endpoint + "/latest/meta-data/iam/security-credentials/";
-  const Answer roles = Ask("GET", base, headers);
+  const Answer roles = Ask(base, headers);
   const std::string role(Trim(roles.body.substr(0, roles.body.find('\n'))));
-  if (roles.status != 200 || role.empty()) return Fail(ErrorCode::kNoCredentials, "the machine has no role");
-  const Answer answer = Ask("GET", base + PercentEncode(role, false), headers);
-  if (answer.status != 200) return Fail(ErrorCode::kNoCredentials, "the metadata service did not answer");
+  if (roles.status != 200 || role.empty())
+    return Fail(ErrorCode::kNoCredentials, "the machine has no role: " + roles.reason);
+  const Answer answer = Ask(base + PercentEncode(role, false), headers);
+  if (answer.status != 200)
+    return Fail(ErrorCode::kNoCredentials, "no credentials of role '" + role + "': " + answer.reason);
   return ParseJson(answer.body, "the metadata service");
 }
 

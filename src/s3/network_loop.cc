@@ -22,6 +22,8 @@ constexpr size_t kErrorBodyBytesMax = 64 << 10;
 constexpr size_t kAnswerBodyBytesMax = 16 << 20;
 constexpr size_t kHeaderBytesMax = 64 << 10;
 constexpr long kBufferBytes = 256 << 10;
+// A server that sends a byte now and then must not hold a reader for ever.
+constexpr long kStallBytesPerSecond = 1024;
 
 bool IsSuccess(int status) { return status >= 200 && status < 300; }
 
@@ -48,6 +50,11 @@ std::string MessageOf(const Operation& operation, const S3Settings& settings, co
       }
       if (body.code == "InvalidAccessKeyId") {
         return subject + ": access denied (" + answer + "); check the access key id, the server does not know it";
+      }
+      if (policy::ClassifyFailure({status, body.code}) == policy::RetryClass::kRefreshCredentials) {
+        return subject + ": the credentials have expired (" + answer +
+               "), and newer ones are not to be found where they came from; unmount, and mount again with fresh "
+               "credentials";
       }
       return subject + ": access denied (" + answer + said + "); check the credentials and the bucket's policy";
     case ErrorCode::kWrongRegion:
@@ -102,6 +109,14 @@ void NetworkLoop::Stop() {
 
 void NetworkLoop::Wake() { curl_multi_wakeup(multi_); }
 
+void NetworkLoop::EndLeftovers() {
+  LEAT_CHECK(!thread_.joinable());
+  for (TakeIncoming(); !operations_.empty(); TakeIncoming()) {
+    const OperationPointer operation = operations_.begin()->second;
+    End(operation, Fail(ErrorCode::kCancelled, "the store is closing"));
+  }
+}
+
 void NetworkLoop::Submit(OperationPointer operation) {
   shared_.counters.in_flight.fetch_add(1, std::memory_order_relaxed);
   bool was_empty = false;
@@ -146,6 +161,7 @@ void NetworkLoop::Run() {
       return;
     }
     WakeSleepers();
+    EndLateWaiters();
     StartPending();
     int running = 0;
     curl_multi_perform(multi_, &running);
@@ -203,6 +219,24 @@ void NetworkLoop::WakeSleepers() {
   }
 }
 
+// Where credentials come from may hang, or hand out what is of no use again and again.
+void NetworkLoop::EndLateWaiters() {
+  if (waiting_for_credentials_.empty()) return;
+  const env::MonotonicTime now = shared_.clock.Now();
+  std::vector<OperationPointer> waiting;
+  waiting.swap(waiting_for_credentials_);
+  for (OperationPointer& operation : waiting) {
+    if (operation->ended) continue;
+    if (now < operation->deadline) {
+      waiting_for_credentials_.push_back(std::move(operation));
+      continue;
+    }
+    End(operation, Fail(ErrorCode::kTimedOut, Subject(*operation, *shared_.settings()) +
+                                                  ": no credentials have come in time; check the container's or the "
+                                                  "machine's credential service"));
+  }
+}
+
 void NetworkLoop::StartPending() {
   const auto take = [&](std::deque<OperationPointer>& queue, size_t limit) {
     while (!queue.empty() && active_.size() < limit) {
@@ -226,10 +260,11 @@ int NetworkLoop::PollTimeoutMs() const {
   }
   const auto limit = static_cast<size_t>(std::max(1.0, connections_now_));
   if (!demand_.empty() && active_.size() < limit) return 0;
-  if (sleeping_.empty()) return 1000;
+  const int most = waiting_for_credentials_.empty() ? 1000 : 100;  // these have deadlines to be looked at
+  if (sleeping_.empty()) return most;
   const auto wait =
       std::chrono::duration_cast<milliseconds>(sleeping_.begin()->first - shared_.clock.Now()).count() + 1;
-  return static_cast<int>(std::clamp<int64_t>(wait, 0, 1000));
+  return static_cast<int>(std::clamp<int64_t>(wait, 0, most));
 }
 
 NameValues NetworkLoop::SignedRequestHeaders(Operation& operation, const S3Settings& settings, const std::string& path,
@@ -292,19 +327,23 @@ void NetworkLoop::Configure(Operation& operation, const S3Settings& settings) {
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &operation);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, operation.curl_message.data());
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout.count()));
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, kStallBytesPerSecond);
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(operation.stall_timeout.count()));
+  const auto left = std::chrono::duration_cast<milliseconds>(operation.deadline - shared_.clock.Now()).count();
+  if (operation.IsSmall()) curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<int64_t>(left, 1)));
   if (operation.is_check) {
-    const auto left = std::chrono::duration_cast<milliseconds>(operation.deadline - shared_.clock.Now()).count();
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<int64_t>(left, 1)));
     curl_easy_setopt(
         easy, CURLOPT_CONNECTTIMEOUT_MS,
         static_cast<long>(std::min<int64_t>(options.connect_timeout.count(), std::max<int64_t>(left / 2, 1))));
   }
   if (!settings.ca_bundle.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, settings.ca_bundle.c_str());
-  if (settings.authority.starts_with("127.") || settings.authority.starts_with("localhost") ||
-      settings.authority.starts_with("[::1]"))
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  if (!settings.ca_directory.empty()) curl_easy_setopt(easy, CURLOPT_CAPATH, settings.ca_directory.c_str());
+  const bool is_loopback = settings.authority.starts_with("127.") || settings.authority.starts_with("localhost") ||
+                           settings.authority.starts_with("[::1]");
+  // Set even when empty: libcurl would look into this process's environment, which is not the mount's.
+  curl_easy_setopt(easy, CURLOPT_PROXY, is_loopback ? "" : settings.proxy.c_str());
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, settings.no_proxy.c_str());
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // the proxy's answer is not S3's
   const std::string_view method = operation.method;
   if (method == "HEAD") {
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -443,11 +482,13 @@ void NetworkLoop::EndAttempt(const OperationPointer& operation, CURLcode code) {
   if (code != CURLE_OK) {
     const std::string detail = op.curl_message[0] != '\0' ? op.curl_message.data() : curl_easy_strerror(code);
     const std::string subject = Subject(op, *settings);
-    const bool is_tls =
-        code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CONNECT_ERROR;
-    if (is_tls)
+    // The first group is final: trying again finds the same certificates. A handshake fails also when it is cut.
+    const bool is_untrusted = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+                              code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CERTPROBLEM ||
+                              code == CURLE_SSL_PINNEDPUBKEYNOTMATCH;
+    if (is_untrusted || code == CURLE_SSL_CONNECT_ERROR)
       return RetryOrFail(
-          operation, RetryClass::kNever,
+          operation, is_untrusted ? RetryClass::kNever : RetryClass::kTransient,
           {ErrorCode::kUnavailable, subject + ": no trusted TLS connection (" + EscapeForDisplay(detail) +
                                         "); check the endpoint URL and AWS_CA_BUNDLE"});
     const bool no_server =

@@ -76,6 +76,8 @@ class NetworkLoop {
   ~NetworkLoop();
   Status Start();
   void Stop();  // ends every operation with kCancelled and joins
+  // After Stop: ends what another loop's callback has submitted since, on the calling thread.
+  void EndLeftovers();
 
   void Submit(std::shared_ptr<Operation> operation);
   void Cancel(uint64_t id);
@@ -88,6 +90,7 @@ class NetworkLoop {
   void Run();
   void TakeIncoming();
   void WakeSleepers();
+  void EndLateWaiters();
   void StartPending();
   void StartAttempt(const OperationPointer& operation);
   void Configure(Operation& operation, const S3Settings& settings);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "env/object_store.h"
 #include "env/request_counters.h"
@@ -41,6 +42,7 @@ struct Operation {
   bool background = false;
   bool is_check = false;  // Check(): each attempt must fit into the deadline
   std::chrono::milliseconds patience{60'000};
+  std::chrono::seconds stall_timeout{10};
   // Exactly one of these ends the operation. `finish` may turn a 2xx into a failure, and says whether to try again.
   std::shared_ptr<env::GetReceiver> receiver;
   env::GetRequest get;
@@ -71,6 +73,8 @@ struct Operation {
   std::string region;  // signed for
   std::array<char, CURL_ERROR_SIZE> curl_message{};
 
+  // Answers soon or not at all, unlike a transfer of contents: the deadline bounds each attempt as a whole.
+  bool IsSmall() const { return receiver == nullptr && std::string_view(method) != "PUT"; }
   bool IsRanged() const { return get.offset > 0 || get.length.has_value() || delivered > 0; }
 };
 

@@ -2,9 +2,11 @@
 #include "s3/s3_object_store.h"
 
 #include <curl/curl.h>
+#include <openssl/evp.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <future>
 #include <utility>
 
@@ -21,6 +23,25 @@ using env::RequestKind;
 
 bool IsHeaderText(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+}
+
+// What S3 and its kin give an object that was uploaded in these parts: the MD5 of the parts' MD5s and their number.
+// Empty when the parts' own ETags are no MD5s.
+std::string EtagOfParts(const std::vector<env::UploadedPart>& parts) {
+  std::string digests;
+  for (const env::UploadedPart& part : parts) {
+    const std::string_view hex = std::string_view(part.etag).substr(part.etag.starts_with('"') ? 1 : 0, 32);
+    for (size_t at = 0; at < 32; at += 2) {
+      unsigned value = 0;
+      if (hex.size() != 32 || std::sscanf(std::string(hex.substr(at, 2)).c_str(), "%2x", &value) != 1) return {};
+      digests += static_cast<char>(value);
+    }
+  }
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (EVP_Digest(digests.data(), digests.size(), digest, &size, EVP_md5(), nullptr) != 1) return {};
+  return "\"" + HexEncode(std::string_view(reinterpret_cast<const char*>(digest), size)) + "-" +
+         std::to_string(parts.size()) + "\"";
 }
 
 // The one thread that may block on where credentials come from.
@@ -55,9 +76,6 @@ class CredentialThread {
 
  private:
   void Run() {
-    // Many requests want the same news; a refresh in good time that fails is not repeated for each of them.
-    constexpr auto kPauseBetweenRefreshes = std::chrono::seconds(30);
-    env::MonotonicTime next_refresh{};
     while (true) {
       uint64_t refused = 0;
       {
@@ -67,17 +85,7 @@ class CredentialThread {
         wanted_ = false;
         refused = refused_generation_;
       }
-      const auto held = shared_.credentials.Get();
-      if (held != nullptr && held->generation > refused && shared_.clock.Now() < next_refresh) {
-        changed_({});
-        continue;
-      }
-      auto fetched = shared_.credentials.Fetch(refused);
-      next_refresh = shared_.clock.Now() + kPauseBetweenRefreshes;
-      if (!fetched && held != nullptr && held->generation > refused) {
-        changed_({});  // what is held still serves
-        continue;
-      }
+      const auto fetched = shared_.credentials.Fetch(refused);
       changed_(fetched ? Status() : Status(Fail(fetched.error())));
     }
   }
@@ -109,6 +117,9 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
   ~S3ObjectStoreImplementation() override {
     for (const auto& loop : loops_) loop->Stop();
     credential_thread_.Stop();
+    // A callback of a loop that stopped later may have asked one that had stopped already.
+    for (const auto& loop : loops_) loop->EndLeftovers();
+    for (const auto& loop : loops_) loop->EndLeftovers();
   }
   Status Start() {
     for (const auto& loop : loops_) LEAT_RETURN_IF_ERROR(loop->Start());
@@ -195,7 +206,9 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
 
   void CompleteMultipartUpload(std::string key, std::string upload_id, std::vector<env::UploadedPart> parts,
                                env::Callback<std::string> done) override {
-    auto operation = New(RequestKind::kMultipart, "POST", std::move(key));
+    auto operation = New(RequestKind::kMultipart, "POST", key);
+    operation->patience = std::max(options_.demand_deadline, options_.completion_deadline);
+    operation->stall_timeout = options_.completion_stall_timeout;
     operation->query = {{"uploadId", std::move(upload_id)}};
     std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
     std::string body = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
@@ -209,10 +222,19 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
       (void)ParseCompletion(response.body, &error);
       return error.code;
     };
-    operation->finish = [done = std::move(done)](Result<Response> response) {
-      if (!response) return done(Fail(response.error()));
-      ErrorBody error;
-      done(ParseCompletion(response->body, &error));
+    operation->finish = [this, operation = operation.get(), key, etag = EtagOfParts(parts),
+                         done = std::move(done)](Result<Response> response) {
+      if (response) {
+        ErrorBody error;
+        return done(ParseCompletion(response->body, &error));
+      }
+      // An attempt whose answer was lost may have completed the upload, which a later attempt then finds gone.
+      const Error& error = response.error();
+      if (error.code != ErrorCode::kNotFound || operation->retries == 0 || etag.empty()) return done(Fail(error));
+      Head(key, [etag, done, error](const Result<ObjectInfo>& found) {
+        if (found && found->etag == etag) return done(etag);
+        done(Fail(error));
+      });
     };
     Submit(std::move(operation));
   }
@@ -229,13 +251,17 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
     loops_[value % loops_.size()]->Cancel(value);
   }
 
-  Status Check(const std::string& prefix) override {
+  void RenewCredentials(const Environment& environment) override {
+    if (!shared_.credentials.anonymous()) shared_.credentials.Renew(environment);
+  }
+
+  Result<bool> Check(const std::string& prefix) override {
     env::ListRequest request;
     request.prefix = prefix;
     request.keys_max = 1;
     auto page = env::Await<env::ListPage>([&](auto done) { ListWith(request, std::move(done), true); });
     if (!page) return Fail(page.error());
-    return {};
+    return !page->objects.empty() || !page->common_prefixes.empty();
   }
 
  private:
@@ -246,6 +272,7 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
     operation->method = method;
     operation->key = std::move(key);
     operation->patience = options_.demand_deadline;
+    operation->stall_timeout = options_.stall_timeout;
     return operation;
   }
   void Submit(std::shared_ptr<Operation> operation) {

@@ -6,7 +6,7 @@
 // with kCancelled and joins its threads; do not destroy it from a callback.
 //
 //   LEAT_ASSIGN_OR_RETURN(auto store, s3::S3ObjectStore::Create(options, s3::ProcessEnvironment(), counters, clock));
-//   LEAT_RETURN_IF_ERROR(store->Check("prefix/"));
+//   LEAT_ASSIGN_OR_RETURN(const bool holds_anything, store->Check("prefix/"));
 #pragma once
 
 #include <memory>
@@ -26,9 +26,14 @@ class S3ObjectStore : public env::ObjectStore {
   static Result<std::unique_ptr<S3ObjectStore>> Create(const S3Options& options, const Environment& environment,
                                                        env::RequestCounters& counters, const env::Clock& clock);
 
-  // Lists one key under `prefix` and says in words what is wrong: no such bucket, wrong region, denied, no credentials,
-  // nothing there to connect to. Blocks for at most S3Options::check_deadline; not for callbacks.
-  virtual Status Check(const std::string& prefix) = 0;
+  // Lists one key under `prefix`: whether there is any. A failure says in words what is wrong: no such bucket, wrong
+  // region, denied, no credentials, nothing there to connect to. Blocks for at most S3Options::check_deadline; not for
+  // callbacks.
+  virtual Result<bool> Check(const std::string& prefix) = 0;
+
+  // Requests from now on are signed with what `environment` has, if it has credentials at all (keys, or a container's
+  // credential endpoint); else nothing changes.
+  virtual void RenewCredentials(const Environment& environment) = 0;
 };
 
 }  // namespace leat::s3

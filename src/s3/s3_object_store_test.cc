@@ -9,7 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -33,7 +35,8 @@ class TestClock final : public env::Clock {
 
 struct Answer {
   std::string bytes;
-  bool reset = false;  // RST instead of FIN behind the bytes
+  bool reset = false;    // RST instead of FIN behind the bytes
+  bool trickle = false;  // then a byte every 20 ms, until the client has enough of it
 };
 
 class ScriptedServer {
@@ -93,6 +96,8 @@ class ScriptedServer {
         }
       }
       (void)!send(fd, answer.bytes.data(), answer.bytes.size(), MSG_NOSIGNAL);
+      while (answer.trickle && send(fd, "x", 1, MSG_NOSIGNAL) == 1)
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
       if (answer.reset) {
         // Let the client take the bytes first: a reset throws away what it has not read.
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -133,8 +138,24 @@ class Store : public testing::Test {
     options.endpoint_url = server_.url();
     options.metadata_service = false;
     options.demand_deadline = std::chrono::milliseconds(3000);
-    store_ = std::move(*S3ObjectStore::Create(
-        options, {{"AWS_ACCESS_KEY_ID", "AKID"}, {"AWS_SECRET_ACCESS_KEY", "secret"}}, counters_, clock_));
+    OpenAsIs(options, {{"AWS_ACCESS_KEY_ID", "AKID"}, {"AWS_SECRET_ACCESS_KEY", "secret"}});
+  }
+  void OpenAsIs(S3Options options, const Environment& environment) {
+    options.bucket = "bkt";
+    store_ = std::move(*S3ObjectStore::Create(options, environment, counters_, clock_));
+  }
+  // The machine's metadata service, by the same script: token, role, then these credentials.
+  void ThenCredentials(const std::string& expiration) {
+    server_.Then({Http("200 OK", "", "token")});
+    server_.Then({Http("200 OK", "", "role")});
+    server_.Then(
+        {Http("200 OK", "",
+              R"({"AccessKeyId":"AKIMDS","SecretAccessKey":"s","Token":"t","Expiration":")" + expiration + "\"}")});
+  }
+  Result<std::string> Complete() {
+    return Await<std::string>([&](auto done) {
+      store_->CompleteMultipartUpload("k", "id", {{1, "\"5d41402abc4b2a76b9719d911017c592\""}}, std::move(done));
+    });
   }
   Result<env::ObjectBody> Get(env::GetRequest request) { return env::GetWhole(*store_, std::move(request)); }
 
@@ -319,7 +340,7 @@ TEST_F(Store, ACompletionThatFailsInsideA200IsTriedAgain) {
 
 TEST_F(Store, CheckSaysWhatIsWrong) {
   server_.Then({Http("404 Not Found", "", ErrorXml("NoSuchBucket"))});
-  const Status missing = store_->Check("p/");
+  const auto missing = store_->Check("p/");
   EXPECT_EQ(missing.error().code, ErrorCode::kNoSuchBucket);
   EXPECT_NE(missing.error().message.find("bucket 'bkt' does not exist at " + server_.url()), std::string::npos);
   S3Options options;
@@ -330,10 +351,151 @@ TEST_F(Store, CheckSaysWhatIsWrong) {
   EXPECT_EQ((*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("").error().code,
             ErrorCode::kNoCredentials);
   options.no_sign_request = true;
-  const Status unreachable = (*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("");
+  const auto unreachable = (*S3ObjectStore::Create(options, {}, counters_, clock_))->Check("");
   EXPECT_EQ(unreachable.error().code, ErrorCode::kUnavailable);
   EXPECT_NE(unreachable.error().message.find("cannot connect to http://127.0.0.1:1"), std::string::npos)
       << unreachable.error().message;
+}
+
+TEST_F(Store, CheckTellsWhetherAnythingLiesBelowThePrefix) {
+  server_.Then({Http("200 OK", "", "<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")});
+  EXPECT_FALSE(*store_->Check("typo/"));
+  server_.Then({Http("200 OK", "",
+                     "<ListBucketResult><Contents><Key>p/x</Key><LastModified>2026-01-02T03:04:05.250Z</LastModified>"
+                     "<ETag>&quot;e&quot;</ETag><Size>7</Size></Contents></ListBucketResult>")});
+  EXPECT_TRUE(*store_->Check("p/"));
+}
+
+TEST_F(Store, CredentialsThatLookExpiredAreServedAndFetchedOnce) {
+  OpenAsIs({.endpoint_url = server_.url()}, {{"AWS_EC2_METADATA_SERVICE_ENDPOINT", server_.url()}});
+  ThenCredentials("2020-01-01T00:00:00Z");  // or this machine's clock is wrong: who is to say
+  server_.Then({Http("200 OK", kEtag, "x")});
+  server_.Then({Http("200 OK", kEtag, "y")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "x");
+  EXPECT_EQ(Get({.key = "k"})->bytes, "y");
+  EXPECT_EQ(server_.requests().size(), 5u);
+  EXPECT_NE(server_.requests().at(4).find("Credential=AKIMDS/"), std::string::npos);
+  // Refused by S3, too: the service is not asked for the same again within the minute.
+  server_.Then({Http("400 Bad Request", "", ErrorXml("ExpiredToken"))});
+  server_.Then({Http("400 Bad Request", "", ErrorXml("ExpiredToken"))});
+  const auto refused = Get({.key = "k"});
+  EXPECT_EQ(refused.error().code, ErrorCode::kDenied);
+  EXPECT_NE(refused.error().message.find("mount again with fresh credentials"), std::string::npos)
+      << refused.error().message;
+  EXPECT_EQ(server_.requests().size(), 7u);
+}
+
+TEST_F(Store, ADeadlineHoldsAlsoWhileWaitingForCredentials) {
+  const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);  // takes connections, answers nothing
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(silent, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(silent, 64), 0);
+  getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size);
+  OpenAsIs({.endpoint_url = server_.url(), .demand_deadline = std::chrono::milliseconds(200)},
+           {{"AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port))}});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kTimedOut);
+  EXPECT_TRUE(server_.requests().empty());
+  store_.reset();
+  close(silent);
+}
+
+TEST_F(Store, RenewedCredentialsSignWhatComesNext) {
+  server_.Then({Http("200 OK", kEtag, "x")});
+  server_.Then({Http("200 OK", kEtag, "y")});
+  server_.Then({Http("200 OK", kEtag, "z")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "x");
+  store_->RenewCredentials({{"AWS_REGION", "eu-west-1"}});  // no credentials in it: nothing changes
+  EXPECT_EQ(Get({.key = "k"})->bytes, "y");
+  store_->RenewCredentials({{"AWS_ACCESS_KEY_ID", "AKNEW"}, {"AWS_SECRET_ACCESS_KEY", "s"}});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "z");
+  EXPECT_NE(server_.requests().at(1).find("Credential=AKID/"), std::string::npos);
+  EXPECT_NE(server_.requests().at(2).find("Credential=AKNEW/"), std::string::npos);
+}
+
+TEST_F(Store, AHandshakeThatIsCutIsTriedAgain) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 64), 0);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  std::atomic<int> connections{0};
+  std::thread thread([&] {
+    for (int fd = 0; (fd = accept(listener, nullptr, nullptr)) >= 0; close(fd)) {
+      char hello[4096];
+      (void)!recv(fd, hello, sizeof hello, 0);
+      const linger now{1, 0};
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      ++connections;
+    }
+  });
+  OpenAsIs({.endpoint_url = "https://127.0.0.1:" + std::to_string(ntohs(address.sin_port)),
+            .no_sign_request = true,
+            .demand_deadline = std::chrono::milliseconds(2000)},
+           {});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kUnavailable);
+  EXPECT_GE(connections, 2);
+  shutdown(listener, SHUT_RDWR);
+  thread.join();
+  close(listener);
+}
+
+TEST_F(Store, TheProxyIsTheMountsNotThisProcesss) {
+  ScriptedServer other;
+  setenv("http_proxy", other.url().c_str(), 1);
+  const S3Options options{.endpoint_url = "http://s3.leat.invalid",
+                          .no_sign_request = true,
+                          .check_deadline = std::chrono::milliseconds(300)};
+  OpenAsIs(options, {{"HTTP_PROXY", server_.url()}});
+  server_.Then({Http("200 OK", kEtag, "x")});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "x");
+  EXPECT_TRUE(server_.requests().at(0).starts_with("GET http://s3.leat.invalid/bkt/k HTTP/1.1\r\n"));
+  OpenAsIs(options, {{"HTTP_PROXY", server_.url()}, {"no_proxy", ".invalid"}});
+  EXPECT_FALSE(store_->Check(""));
+  OpenAsIs(options, {});
+  EXPECT_FALSE(store_->Check(""));
+  unsetenv("http_proxy");
+  EXPECT_EQ(server_.requests().size(), 1u);
+  EXPECT_TRUE(other.requests().empty());
+}
+
+TEST_F(Store, AServerThatTricklesIsCut) {
+  Open({.stall_timeout = std::chrono::seconds(1)});
+  server_.Then({"HTTP/1.1 200 OK\r\n" + kEtag + "Content-Length: 1000000\r\n\r\n", false, true});
+  server_.Then({Http("412 Precondition Failed", "", ErrorXml("PreconditionFailed"))});
+  EXPECT_EQ(Get({.key = "k"}).error().code, ErrorCode::kObjectChanged);
+  EXPECT_TRUE(server_.UsedUp());
+  // Faster than that floor, perhaps, but a listing has a deadline as a whole.
+  OpenAsIs({.endpoint_url = server_.url(), .no_sign_request = true, .demand_deadline = std::chrono::milliseconds(500)},
+           {});
+  server_.Then({"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", false, true});
+  EXPECT_EQ(Await<env::ListPage>([&](auto done) { store_->List({}, std::move(done)); }).error().code,
+            ErrorCode::kTimedOut);
+  EXPECT_TRUE(server_.UsedUp());
+}
+
+TEST_F(Store, ACompletionWhoseAnswerWasLostIsFoundDone) {
+  const std::string whole = "ETag: \"62109206880d38a4010a98e11243924a-1\"\r\n";
+  server_.Then({"", true});
+  server_.Then({Http("404 Not Found", "", ErrorXml("NoSuchUpload"))});
+  server_.Then({"HTTP/1.1 200 OK\r\n" + whole + "Content-Length: 5\r\nConnection: close\r\n\r\n"});
+  const auto completed = Complete();
+  ASSERT_TRUE(completed) << completed.error().message;
+  EXPECT_EQ(*completed, "\"62109206880d38a4010a98e11243924a-1\"");
+  EXPECT_TRUE(server_.UsedUp());
+  // What lies there is somebody else's, or the upload was gone from the start.
+  server_.Then({"", true});
+  server_.Then({Http("404 Not Found", "", ErrorXml("NoSuchUpload"))});
+  server_.Then({"HTTP/1.1 200 OK\r\n" + kEtag + "Content-Length: 5\r\nConnection: close\r\n\r\n"});
+  EXPECT_EQ(Complete().error().code, ErrorCode::kNotFound);
+  server_.Then({Http("404 Not Found", "", ErrorXml("NoSuchUpload"))});
+  EXPECT_EQ(Complete().error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(server_.UsedUp());
 }
 
 TEST_F(Store, ClosingEndsEveryRequest) {

@@ -13,6 +13,8 @@
 namespace leat::tuner {
 namespace {
 
+constexpr size_t kFailuresShownMax = 5;
+
 struct Objective {
   std::string name, type = "Maximize";
   bool maximize() const { return type == "Maximize"; }
@@ -81,6 +83,98 @@ std::string Layout(const std::vector<std::vector<std::string>>& rows, size_t& wi
   return text;
 }
 
+// What a table leaves out and shortens to fit.
+struct Form {
+  bool short_names = false;      // "003" for "study-003-0123abcd"
+  bool tuned_below = false;      // hyperparameters on lines of their own
+  size_t figures = kFiguresMax;  // of first batch, training, requests, bytes: how many
+  static constexpr size_t kFiguresMax = 4;
+};
+
+// A step narrower; false: there is none.
+bool Narrow(Form& form) {
+  if (!form.short_names) {
+    form.short_names = true;
+  } else if (!form.tuned_below) {
+    form.tuned_below = true;
+  } else if (form.figures > 0) {
+    --form.figures;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// The number of a child's name; the name itself when it is no child's.
+std::string ShortName(const std::string& name) {
+  constexpr size_t kNumberAndDigits = 12;  // "003-0123abcd"
+  return name.size() > kNumberAndDigits ? name.substr(name.size() - kNumberAndDigits, 3) : name;
+}
+
+// `parts` with commas between, on as many lines of at most `columns` as they need; a part that is longer is cut.
+std::string Wrapped(const std::vector<std::string>& parts, size_t columns, size_t indent) {
+  std::string text, line;
+  const std::string start(indent, ' '), next(indent + 2, ' ');
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::string end = i + 1 < parts.size() ? "," : "";
+    std::string part = parts[i];
+    const size_t room = columns - next.size() - end.size();
+    if (part.size() > room) part = part.substr(0, room - 3) + "...";
+    if (line.empty()) {
+      line = start + part + end;
+    } else if (line.size() + 1 + part.size() + end.size() <= columns) {
+      line += " " + part + end;
+    } else {
+      text += line + "\n";
+      line = next + part + end;
+    }
+  }
+  return text + line + "\n";
+}
+
+std::string Table(const Study& study, const Trial* best, const Form& form, size_t columns, size_t& width) {
+  std::vector<std::string> heads = {form.short_names ? "job" : "training job", "status"};
+  if (!form.tuned_below) {
+    for (const auto& [name, value] : study.trials[0].tuned) heads.push_back(EscapeForDisplay(name));
+  }
+  heads.emplace_back("objective");
+  const char* figures[Form::kFiguresMax] = {form.short_names ? "batch s" : "1st batch s", "train s", "S3 req",
+                                            "S3 bytes"};
+  heads.insert(heads.end(), figures, figures + form.figures);
+  std::vector<std::vector<std::string>> rows = {heads};
+  for (const auto& trial : study.trials) {
+    const Json& data = trial.state.accounting;
+    std::vector<std::string> row = {
+        (form.short_names ? ShortName(trial.job_name) : trial.job_name) + (&trial == best ? " *" : ""),
+        trial.state.status};
+    if (!form.tuned_below) {
+      for (const auto& [name, value] : trial.tuned) row.push_back(EscapeForDisplay(value));
+    }
+    row.push_back(trial.objective ? Number("%#.6g", *trial.objective) : "-");
+    const std::string values[Form::kFiguresMax] = {
+        Figure(data, "SecondsToFirstBatch"), Figure(data, "SecondsOfTraining"),
+        data.contains("S3Requests") ? std::to_string(data["S3Requests"].get<uint64_t>()) : "-",
+        data.contains("S3Bytes") ? FormatBytes(data["S3Bytes"]) : "-"};
+    row.insert(row.end(), values, values + form.figures);
+    rows.push_back(std::move(row));
+  }
+  const std::string text = Layout(rows, width);
+  if (!form.tuned_below) return text;
+  std::string out;
+  size_t number = 0;
+  for (const auto& line : Split(text, '\n')) {
+    if (line.empty()) continue;
+    out += line + "\n";
+    if (number++ == 0) continue;  // the heads
+    std::vector<std::string> parts;
+    for (const auto& [name, value] : study.trials[number - 2].tuned) {
+      parts.push_back(EscapeForDisplay(name) + " " + EscapeForDisplay(value));
+    }
+    if (!parts.empty()) out += Wrapped(parts, columns, 4);
+  }
+  return out;
+}
+
 }  // namespace
 
 Json DescribeTuningJob(const std::string& name, const Study& study) {
@@ -128,34 +222,36 @@ std::string StudyTable(const Study& study, size_t columns) {
   if (study.trials.empty()) return "no training job was started\n";
   const Objective objective = ObjectiveOf(study);
   const Trial* best = BestTrial(study, objective.maximize());
-  const auto table = [&](bool narrow, size_t& width) {
-    std::vector<std::string> heads = {narrow ? "job" : "training job", "status"};
-    for (const auto& [name, value] : study.trials[0].tuned) heads.push_back(EscapeForDisplay(name));
-    for (const char* head : {"objective", "1st batch s", "train s", "S3 req", "S3 bytes"}) heads.emplace_back(head);
-    if (narrow) heads[heads.size() - 4] = "batch s";
-    std::vector<std::vector<std::string>> rows = {heads};
-    for (const auto& trial : study.trials) {
-      const Json& data = trial.state.accounting;
-      std::string job = narrow ? trial.job_name.substr(trial.job_name.size() > 12 ? trial.job_name.size() - 12 : 0, 3)
-                               : trial.job_name;
-      std::vector<std::string> row = {job + (&trial == best ? " *" : ""), trial.state.status};
-      for (const auto& [name, value] : trial.tuned) row.push_back(EscapeForDisplay(value));
-      row.push_back(trial.objective ? Number("%#.6g", *trial.objective) : "-");
-      row.push_back(Figure(data, "SecondsToFirstBatch"));
-      row.push_back(Figure(data, "SecondsOfTraining"));
-      row.push_back(data.contains("S3Requests") ? std::to_string(data["S3Requests"].get<uint64_t>()) : "-");
-      row.push_back(data.contains("S3Bytes") ? FormatBytes(data["S3Bytes"]) : "-");
-      rows.push_back(std::move(row));
-    }
-    return Layout(rows, width);
-  };
+  Form form;
   size_t width = 0;
-  std::string text = table(false, width);
-  if (width > columns) text = table(true, width);
-  if (!best) return text + "no job has told its objective, " + objective.name + "\n";
-  text += "* best: " + best->job_name + ", " + objective.name + " " + Number("%#.6g", *best->objective);
-  for (const auto& [name, value] : best->tuned) text += ", " + EscapeForDisplay(name) + " " + EscapeForDisplay(value);
-  return text + "\n";
+  std::string text = Table(study, best, form, columns, width);
+  // Names first, then hyperparameters to lines of their own, then what the job's own description tells as well.
+  while (width > columns && Narrow(form)) text = Table(study, best, form, columns, width);
+  if (!best) return text + Wrapped({"no job has told its objective, " + EscapeForDisplay(objective.name)}, columns, 0);
+  std::vector<std::string> parts = {"* best: " + best->job_name,
+                                    EscapeForDisplay(objective.name) + " " + Number("%#.6g", *best->objective)};
+  for (const auto& [name, value] : best->tuned) {
+    parts.push_back(EscapeForDisplay(name) + " " + EscapeForDisplay(value));
+  }
+  return text + Wrapped(parts, columns, 0);
+}
+
+std::vector<std::string> FailureLines(const Study& study) {
+  std::vector<std::string> lines;
+  size_t more = 0;
+  for (const auto& trial : study.trials) {
+    if (trial.state.failure_reason.empty()) continue;
+    if (lines.size() < kFailuresShownMax) {
+      lines.push_back(trial.job_name + ": " + trial.state.failure_reason);
+    } else {
+      ++more;
+    }
+  }
+  if (more > 0) {
+    lines.push_back("and " + std::to_string(more) + (more == 1 ? " more job" : " more jobs") +
+                    " failed (leat jobs list shows them, leat jobs describe tells why)");
+  }
+  return lines;
 }
 
 }  // namespace leat::tuner

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "jobs/metrics.h"
 #include "jobs/sandbox.h"
+#include "jobs/volume.h"
 #include "policy/search.h"
 
 namespace leat::tuner {
@@ -117,17 +118,23 @@ class TuningRun {
     Record("trial", {{"number", number}, {"job", name}, {"tuned", suggestion}});
     threads_.emplace_back([this, name, child = CheckTrainingJob(ChildRequest(job_, name, suggestion))] {
       jobs::RunServices services{services_.store, services_.file_systems, services_.repositories, observer_, stop_};
-      Status status = StatusOf(child.problems, name);
-      if (status) {
-        const auto ended = jobs::RunTrainingJob(child.job, options_, services);
-        if (!ended) status = Fail(ended.error());
-      }
+      const Status status = RunChild(child, name, services);
       std::lock_guard lock(mutex_);
       // A child that cannot be created at all would be followed by others like it.
       if (!status && broken_) broken_ = status;
       --running_;
       changed_.notify_all();
     });
+  }
+
+  Status RunChild(const TrainingJobCheck& child, const std::string& name, const jobs::RunServices& services) {
+    try {
+      LEAT_RETURN_IF_ERROR(StatusOf(child.problems, name));
+      LEAT_RETURN_IF_ERROR(jobs::RunTrainingJob(child.job, options_, services));
+      return {};
+    } catch (const std::exception& error) {
+      return Fail(ErrorCode::kInternal, name + " ended by an exception of Leat's: " + error.what());
+    }
   }
 
   const TuningJob& job_;
@@ -160,6 +167,14 @@ Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options
   const auto child = CheckTrainingJob(ChildRequest(job, job.name, {})).job;
   LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
   if (options.sandbox) LEAT_RETURN_IF_ERROR(jobs::CheckSandbox());
+  const Error exists{ErrorCode::kExists, "ResourceInUse: A hyperparameter tuning job with the name, " + job.name +
+                                             ", already exists. Choose a different name. (leat jobs describe " +
+                                             job.name + " shows the one that has it)"};
+  // Held to the end; before the job is in the store, where one that nobody holds counts as abandoned.
+  const auto lock = jobs::TakeJobLock(jobs::TuningLockPath(options.state_directory, job.name));
+  if (!lock && lock.error().code == ErrorCode::kBusy) return Fail(exists);
+  if (!lock && lock.error().code != ErrorCode::kNotSupported) return Fail(lock.error());
+  if (!lock) LogWarning("tuning job " + job.name + ": " + lock.error().message);
   const int64_t now = jobs::WallTimeNs();
   const uint64_t seed = job.seed.value_or(Random(static_cast<uint64_t>(now)).Next() >> 1);
   const Status created = services.store.Create(
@@ -167,21 +182,22 @@ Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options
       {"created", now, {{"request", job.request}, {"seed", seed}, {"supervisor", jobs::ToJson(jobs::ThisProcess())}}});
   if (!created) {
     if (created.error().code != ErrorCode::kExists) return Fail(created.error());
-    return Fail(ErrorCode::kExists, "ResourceInUse: A hyperparameter tuning job with the name, " + job.name +
-                                        ", already exists. Choose a different name.");
+    return Fail(exists);
   }
   TuningRun run(job, options, services, seed);
   const Status status = run.Run();
   LEAT_ASSIGN_OR_RETURN(Study study, LoadStudy(services.store, job.name));
   const bool any = std::any_of(study.trials.begin(), study.trials.end(),
                                [](const Trial& trial) { return trial.is_done && trial.state.status != "Failed"; });
+  const std::string first_failed = study.trials.empty() ? job.name : study.trials[0].job_name;
   Json end = {{"status", "Completed"}, {"failure_reason", ""}};
   if (run.stopped()) {
     end["status"] = "Stopped";
   } else if (!status) {
     end = {{"status", "Failed"}, {"failure_reason", "a training job could not be created: " + status.error().message}};
   } else if (!any) {
-    end = {{"status", "Failed"}, {"failure_reason", "All training jobs failed: leat jobs describe NAME tells why"}};
+    end = {{"status", "Failed"},
+           {"failure_reason", "All training jobs failed: leat jobs describe " + first_failed + " tells why"}};
   }
   LEAT_RETURN_IF_ERROR(services.store.Append(JobKind::kTuning, job.name, {"ended", jobs::WallTimeNs(), end}));
   return LoadStudy(services.store, job.name);

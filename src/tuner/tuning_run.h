@@ -50,7 +50,10 @@ Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name);
 // DescribeHyperParameterTuningJob, and with it LeatTrainingJobs: one summary for each child.
 Json DescribeTuningJob(const std::string& name, const Study& study);
 
-// Jobs, their hyperparameters and results as lines of at most `columns` where possible, and the best job.
+// Jobs, their hyperparameters and results as lines of at most `columns` (40 or more), and the best job.
 std::string StudyTable(const Study& study, size_t columns);
+// Each job that failed with its reason, a line of text each ("name: reason", which may hold line ends); the first few,
+// and how many there are beside.
+std::vector<std::string> FailureLines(const Study& study);
 
 }  // namespace leat::tuner

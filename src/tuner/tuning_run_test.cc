@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "jobs/volume.h"
 
 namespace leat::tuner {
 namespace {
@@ -116,10 +117,59 @@ TEST_F(TuningRunTest, GridRunsEveryCombinationAndKeepsTheBest) {
 }
 
 TEST_F(TuningRunTest, FailsWhenEveryJobFails) {
-  const Study study = Run(Job("bad", "exit 2\n", kGrid));
+  const Study study = Run(Job("bad", "echo no such thing; exit 2\n", kGrid));
   EXPECT_EQ(study.status, "Failed");
   EXPECT_EQ(study.trials.size(), 4u);
   EXPECT_EQ(DescribeTuningJob("bad", study)["TrainingJobStatusCounters"]["NonRetryableError"], 4);
+  EXPECT_THAT(study.failure_reason, testing::HasSubstr("leat jobs describe " + study.trials[0].job_name));
+  const auto lines = FailureLines(study);
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[1], study.trials[1].job_name + ": AlgorithmError: no such thing, exit code: 2");
+}
+
+TEST(StudyTable, FitsWhateverIsTuned) {
+  Study study;
+  study.request = {{"HyperParameterTuningJobConfig",
+                    {{"HyperParameterTuningJobObjective", {{"MetricName", "val:accuracy"}, {"Type", "Maximize"}}}}}};
+  for (uint32_t i = 1; i <= 3; ++i) {
+    Trial trial;
+    trial.number = i;
+    trial.job_name = "shapes-00" + std::to_string(i) + "-0123abcd";
+    trial.tuned = {{"augmentation", "none"}, {"batch-size", "32"}, {"learning-rate", "0.0012345678"}};
+    trial.state.status = "Completed";
+    trial.state.accounting = {{"SecondsToFirstBatch", 1234.5},
+                              {"SecondsOfTraining", 12345.6},
+                              {"S3Requests", 1234567},
+                              {"S3Bytes", 123456789012}};
+    trial.objective = 0.5 + i;
+    study.trials.push_back(trial);
+  }
+  const std::string table = StudyTable(study, 80);
+  for (const char* text : {"val:accuracy 3.5", "learning-rate 0.0012345678", "1234567", "115 GiB", "batch s"}) {
+    EXPECT_THAT(table, testing::HasSubstr(text));
+  }
+  for (auto& trial : study.trials) {
+    for (int i = 0; i < 20; ++i) trial.tuned["a-long-hyperparameter-name-" + std::to_string(i)] = std::string(90, 'v');
+  }
+  for (const size_t columns : {40u, 60u, 80u, 120u}) {
+    for (const auto& line : Split(StudyTable(study, columns), '\n')) EXPECT_LE(line.size(), columns) << line;
+  }
+}
+
+TEST(FailureLines, AreFew) {
+  Study study;
+  study.trials.resize(7);
+  for (auto& trial : study.trials) trial.state.failure_reason = "why";
+  EXPECT_EQ(FailureLines(study).size(), 6u);
+  EXPECT_THAT(FailureLines(study).back(), testing::StartsWith("and 2 more jobs failed"));
+}
+
+TEST_F(TuningRunTest, ItsLockIsHeldWhileItRuns) {
+  counter_.on_metric = [&] {
+    EXPECT_EQ(jobs::TakeJobLock(jobs::TuningLockPath(options_.state_directory, "held")).error().code, ErrorCode::kBusy);
+  };
+  EXPECT_EQ(Run(Job("held", "echo score=1\n", kGrid)).status, "Completed");
+  EXPECT_TRUE(jobs::TakeJobLock(jobs::TuningLockPath(options_.state_directory, "held")));
 }
 
 TEST_F(TuningRunTest, StopEndsTheChildrenToo) {

@@ -111,6 +111,69 @@ class Sweep(MountTest):
         self.assertIn('TrainingJobName', done.stderr)
         self.assertIn('MaxRuntimeInSeconds', done.stderr)
 
+    def test_a_failure_without_a_file_tells_the_end_of_the_log(self):
+        code = os.path.join(self.scratch, 'code')
+        os.makedirs(code)
+        with open(os.path.join(code, 'fail.py'), 'w') as file:
+            file.write("import no_such_module\n")
+        path = self.write('job.json', self.job('no-module', self.leat_channel(), 'fail.py', code))
+        done = self.leat.run('train', path, state_directory=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("No module named 'no_such_module', exit code: 1", self.describe('no-module')['FailureReason'])
+        self.assertIn("No module named 'no_such_module'", done.stderr)
+
+    def test_a_reader_that_does_not_read_holds_nothing_up(self):
+        code = os.path.join(self.scratch, 'code')
+        os.makedirs(code)
+        with open(os.path.join(code, 'loud.py'), 'w') as file:
+            file.write("for i in range(20000): print(i, 'x' * 1000)\n")
+        path = self.write('job.json', self.job('loud', self.leat_channel(), 'loud.py', code))
+        train = subprocess.Popen([LEAT, 'train', path, '--state-dir', self.leat.state], env=self.leat.environment,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.assertEqual(train.wait(timeout=120), 0)  # not a byte of its output has been read
+        self.assertEqual(self.describe('loud')['TrainingJobStatus'], 'Completed')
+        logs = self.leat.run('jobs', 'logs', 'loud', state_directory=True).stdout
+        self.assertEqual(len(logs.splitlines()), 20000)
+        train.stdout.close()
+
+    def test_stop_and_describe_of_a_name_that_a_training_and_a_tuning_job_share(self):
+        code = os.path.join(self.scratch, 'code')
+        os.makedirs(code)
+        with open(os.path.join(code, 'nap.py'), 'w') as file:
+            file.write("import sys, time\nprint('val_accuracy=1', flush=True)\ntime.sleep(float(sys.argv[-1]))\n")
+        self.leat.run('train', self.write('job.json', self.job('shared', self.leat_channel(), 'nap.py', code, z=0)),
+                      state_directory=True)
+        self.assertEqual(self.describe('shared')['TrainingJobStatus'], 'Completed')
+        definition = {key: value for key, value in self.job('x', self.leat_channel()).items()
+                      if key not in ('TrainingJobName', 'HyperParameters')}
+        definition['StaticHyperParameters'] = {'sagemaker_program': 'nap.py', 'sagemaker_submit_directory': code}
+        path = self.write('tuning.json', {
+            'HyperParameterTuningJobName': 'shared',
+            'HyperParameterTuningJobConfig': {
+                'Strategy': 'Grid', 'ResourceLimits': {'MaxParallelTrainingJobs': 1},
+                'HyperParameterTuningJobObjective': {'Type': 'Maximize', 'MetricName': 'val:accuracy'},
+                'ParameterRanges': {'CategoricalParameterRanges': [{'Name': 'z', 'Values': ['3600', '3601']}]}},
+            'TrainingJobDefinition': definition})
+        output = os.path.join(self.scratch, 'tune.log')
+        with open(output, 'w') as file:
+            tune = subprocess.Popen([LEAT, 'tune', path, '--state-dir', self.leat.state], env=self.leat.environment,
+                                    stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        wait_for(lambda: 'val:accuracy=1' in open(output).read(), 'the first job runs', 60)
+        self.assertEqual(self.describe('shared')['HyperParameterTuningJobStatus'], 'InProgress')
+        self.leat.run('jobs', 'stop', 'shared', state_directory=True)
+        tune.wait(timeout=60)
+        self.assertEqual(self.describe('shared')['HyperParameterTuningJobStatus'], 'Stopped')
+        for line in self.leat.run('jobs', 'list', state_directory=True).stdout.splitlines():
+            self.assertLessEqual(len(line), 80)
+
+    def test_the_data_set_is_made_anew_with_other_options(self):
+        data = os.path.join(self.scratch, 'shapes')
+        generate = [sys.executable, os.path.join(EXAMPLE, 'generate_dataset.py'), data, '--size', '8', '--count']
+        count = lambda: sum(name.endswith('.jpg') for _, _, names in os.walk(data) for name in names)  # noqa: E731
+        for wanted in (144, 72):
+            subprocess.run([*generate, str(wanted)], check=True, stdout=subprocess.DEVNULL)
+            self.assertEqual(count(), wanted)
+
     def test_interrupt_stops_the_whole_tree(self):
         code = os.path.join(self.scratch, 'code')
         os.makedirs(code)

@@ -4,6 +4,8 @@
 or running; a fault of S3 during a read gives the right errno and never ends the mount."""
 import errno
 import os
+import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -137,6 +139,105 @@ class Errors(MountTest):
         for verb in ['mount', 'unmount', 'status', 'restore', 'release', 'state', 'import', 'train', 'tune', 'jobs']:
             help_text = self.leat.run(verb, '--help').stdout
             self.assertIn('xample', help_text, verb)
+            self.assertLessEqual(max(map(len, help_text.splitlines())), 80, verb)
+
+    def fails(self, *arguments, says, code=1):
+        done = self.leat.run(*arguments, check=False)
+        print('   ', done.stderr.strip())
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertIn(says, done.stderr)
+
+    def test_a_daemon_that_was_killed(self):
+        self.leat.mount('s3://errors-test', self.mountpoint)
+        pid = self.leat.daemon_pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not os.path.exists(f'/proc/{pid}'), 'the daemon has gone')
+        says = f'its daemon is gone: leat unmount {self.mountpoint}, or leat mount again'
+        for verb in ['state', 'restore', 'release', 'import']:
+            self.fails(verb, os.path.join(self.mountpoint, 'd'), says=says)
+        self.fails('status', self.mountpoint, says=says)
+        shown = self.leat.run('status', state_directory=True).stdout
+        self.assertIn(f'{self.mountpoint} is dead', shown)
+        self.assertEqual([dead['mountpoint'] for dead in self.leat.status()['dead_mounts']], [self.mountpoint])
+        self.leat.unmount(self.mountpoint)
+        self.assertFalse(os.path.ismount(self.mountpoint))
+        self.assertEqual(self.leat.status()['dead_mounts'], [])
+
+    def test_restoring_in_the_background_what_is_not_there(self):
+        self.leat.mount('s3://errors-test', self.mountpoint)
+        self.fails('restore', os.path.join(self.mountpoint, 'd/none'), says='d/none')
+        done = self.leat.run('restore', os.path.join(self.mountpoint, 'd/1'))
+        self.assertEqual(done.stdout, 'restoring 1 path in the background; leat status shows it\n')
+
+    def test_a_plan_names_its_mount(self):
+        self.leat.mount('s3://errors-test', self.mountpoint)
+        plan = os.path.join(self.scratch, 'plan')
+        with open(plan, 'w') as file:
+            file.write(f'd/1\n{self.mountpoint}/d/2\n')
+        self.assertIn('restored 2 files', self.leat.run('restore', '--plan', plan, '--wait').stdout)
+        self.fails('restore', self.mountpoint, self.mountpoint, '--plan', plan, says='one PATH', code=2)
+        with open(plan, 'w') as file:
+            file.write('d/1\n')
+        self.fails('restore', '--plan', plan, says='names no absolute path', code=2)
+
+    def test_a_mistyped_prefix_is_noted(self):
+        done = self.leat.mount('s3://errors-test/typo/', self.mountpoint)
+        self.assertIn('nothing lies below s3://errors-test/typo/: check the prefix', done.stderr)
+        done = self.leat.mount('s3://errors-test/d/', self.mountpoint + '-2')
+        self.assertEqual(done.stderr, '')
+
+    def test_names_that_are_no_utf8(self):
+        source = os.path.join(self.scratch, 'source')
+        os.makedirs(source)
+        with open(os.path.join(os.fsencode(source), b'a\xffb'), 'wb') as file:
+            file.write(b'x' * 5000)
+        self.leat.mount('file://' + source, self.mountpoint)
+        name, = os.listdir(os.fsencode(self.mountpoint))
+        path = os.path.join(os.fsencode(self.mountpoint), name)
+        for arguments in [['restore', '--wait'], ['state'], ['release']]:
+            command = [LEAT, arguments[0], path, *arguments[1:]]
+            done = subprocess.run(command, env=self.leat.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, b''), arguments)
+
+    def test_a_mount_that_fails_late_leaves_one_file_system_behind(self):
+        self.leat.mount('s3://errors-test', self.mountpoint)  # keeps the daemon, which then has no descriptors to spare
+        pid = self.leat.daemon_pid()
+        source, other = os.path.join(self.scratch, 'source'), self.mountpoint + '-2'
+        os.makedirs(source)
+        os.makedirs(other)
+        file_systems = os.path.join(self.leat.state, 'file-systems')
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = {int(name) for name in os.listdir(f'/proc/{pid}/fd')}
+        free = [number for number in range(4096) if number not in used]
+        reached = False
+        # Fewest first: with enough to remember the file system and too few for its catalog, the mount fails late.
+        for spare in range(2, 30):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[spare], limits[1]))
+            try:
+                done = self.leat.run('mount', 'file://' + source, other, state_directory=True, check=False)
+            finally:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            self.assertNotEqual(done.returncode, 0)
+            reached = len(os.listdir(file_systems)) == 2
+            if reached:
+                break
+        self.assertTrue(reached, 'it fails after its settings are saved')
+        print('   ', done.stderr.strip())
+        self.leat.mount('file://' + source, other)
+        self.assertEqual(len(os.listdir(file_systems)), 2)
+
+    def test_another_users_daemon(self):
+        os.chmod(self.class_scratch, 0o755)
+        os.chmod(self.scratch, 0o755)
+        leat = os.path.join(self.scratch, 'leat')  # where anybody may run it
+        shutil.copy(LEAT, leat)
+        os.chmod(leat, 0o755)
+        self.leat.mount('s3://errors-test', self.mountpoint, '--allow-other')
+        done = subprocess.run([leat, 'state', os.path.join(self.mountpoint, 'd/1')], env={'PATH': '/usr/bin:/bin'}, user=65534, group=65534,
+                              extra_groups=[], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, cwd='/')
+        print('   ', done.stderr.strip())
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("served by another user's daemon", done.stderr)
 
     def test_errors_of_s3_during_a_read_leave_the_mount_alive(self):
         self.leat.mount('s3://errors-test', self.mountpoint)

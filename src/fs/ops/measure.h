@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measure: how many files and bytes lie below some paths, counted a piece at a time beside other work (a restore's ETA).
-// Confined to one thread; the file system outlives it.
+// Measure: how many files and bytes lie below some paths, counted a piece at a time beside other work (a restore's
+// ETA). Confined to one thread; the file system outlives it.
 #pragma once
 
 #include <chrono>

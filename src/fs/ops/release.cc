@@ -14,6 +14,11 @@ void Release(FileSystem& file_system, const std::string& path, std::function<voi
     if (!inode) return done(Fail(inode.error()));
     self.hydration_ahead().Reset();  // or it would fetch again what is dropped here
     uint64_t bytes = 0;
+    Status failed;
+    const auto count = [&](cache::Released released) {
+      bytes += released.bytes;
+      if (failed && !released.status) failed = std::move(released.status);
+    };
     CatalogWalk walk(self.catalog(), {inode->id});
     while (true) {
       Result<std::vector<catalog::Inode>> files = walk.Next();
@@ -21,13 +26,16 @@ void Release(FileSystem& file_system, const std::string& path, std::function<voi
       if (files->empty()) break;
       for (const catalog::Inode& file : *files) {
         if (file.size_bytes == 0) continue;
-        bytes += self.cache().Release(self.ObjectOf(file));
+        count(self.cache().Release(self.ObjectOf(file)));
         if (self.knowledge().MayKnowInode(file.id)) self.InvalidateInode(file.id, true);
       }
     }
     // What belongs to no live file any more (replaced versions) goes with the whole.
-    if (inode->id == kRootInode) bytes += self.cache().ReleaseDataset(self.options().dataset);
-    self.AfterContentInvalidations([done, bytes] { done(bytes); });
+    if (inode->id == kRootInode) count(self.cache().ReleaseDataset(self.options().dataset));
+    self.AfterContentInvalidations([done, bytes, failed] {
+      if (!failed) return done(Fail(failed.error()));
+      done(bytes);
+    });
   });
 }
 

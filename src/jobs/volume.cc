@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/volume.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <vector>
+
+namespace leat::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool IsDirectoryWithEntries(const std::string& path) {
+  std::error_code error;
+  return fs::is_directory(fs::symlink_status(path, error)) && !fs::is_empty(path, error) && !error;
+}
+
+// Everything below `directory` but `kept`, paths relative to it.
+Status RemoveBut(const std::string& directory, const std::vector<std::string>& kept) {
+  std::error_code error;
+  for (fs::directory_iterator i(directory, error), end; !error && i != end; i.increment(error)) {
+    const std::string name = i->path().filename().string();
+    bool keep = false;
+    std::vector<std::string> below;
+    for (const auto& path : kept) {
+      keep = keep || path == name;
+      if (path.rfind(name + "/", 0) == 0) below.push_back(path.substr(name.size() + 1));
+    }
+    if (keep) continue;
+    std::error_code ignored;
+    if (!below.empty() && fs::is_directory(i->symlink_status(ignored))) {
+      LEAT_RETURN_IF_ERROR(RemoveBut(i->path().string(), below));
+      continue;
+    }
+    std::error_code removing;
+    fs::remove_all(i->path(), removing);
+    if (removing) return Fail(ErrorCode::kIo, i->path().string() + " could not be removed: " + removing.message());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return Fail(ErrorCode::kIo, directory + " could not be read: " + error.message());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string JobDirectory(const std::string& state_directory, const std::string& training_job) {
+  return state_directory + "/jobs/" + training_job;
+}
+
+std::string JobVolume(const std::string& state_directory, const std::string& training_job) {
+  return JobDirectory(state_directory, training_job) + "/ml";
+}
+
+std::string HostsPath(const std::string& state_directory, const std::string& training_job) {
+  return JobDirectory(state_directory, training_job) + "/hosts";
+}
+
+std::string TrainingLockPath(const std::string& state_directory, const std::string& training_job) {
+  return JobDirectory(state_directory, training_job) + "/lock";
+}
+
+std::string TuningLockPath(const std::string& state_directory, const std::string& tuning_job) {
+  return state_directory + "/tuning-jobs/" + tuning_job + "/lock";
+}
+
+Result<FileDescriptor> TakeJobLock(const std::string& path) {
+  LEAT_RETURN_IF_ERROR(CreateDirectories(path.substr(0, path.rfind('/')), 0700));
+  // Writable, because NFS makes an exclusive flock a write lock of the server's.
+  FileDescriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return FailErrno(errno, path);
+  int code = 0;
+  while ((code = flock(file.get(), LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) {
+  }
+  if (code == 0) return file;
+  if (errno == EWOULDBLOCK) return Fail(ErrorCode::kBusy, path + " is locked by the process that runs the job");
+  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) {
+    return Fail(ErrorCode::kNotSupported, path + " cannot be locked: this file system has no locks");
+  }
+  return FailErrno(errno, path);
+}
+
+Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,
+                                    const std::string& checkpoint_path) {
+  const std::string from = JobVolume(state_directory, training_job) + "/" + checkpoint_path;
+  const std::string to = JobDirectory(state_directory, training_job) + "/checkpoints";
+  if (checkpoint_path.empty() || !IsDirectoryWithEntries(from)) return std::string();
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) return Fail(ErrorCode::kIo, "moving the checkpoints from " + from + " to " + to + ": " + error.message());
+  return to;
+}
+
+Status RemoveVolume(const std::string& state_directory, const std::string& training_job, VolumeParts keep) {
+  const std::string volume = JobVolume(state_directory, training_job);
+  unlink(HostsPath(state_directory, training_job).c_str());
+  std::vector<std::string> kept;
+  if (keep.model) kept.emplace_back("model");
+  if (keep.output_data) kept.emplace_back("output/data");
+  if (!kept.empty()) return RemoveBut(volume, kept);
+  std::error_code error;
+  fs::remove_all(volume, error);
+  if (error) return Fail(ErrorCode::kIo, volume + " could not be removed: " + error.message());
+  return {};
+}
+
+}  // namespace leat::jobs
