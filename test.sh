@@ -42,7 +42,7 @@ build() {
 
 step house sh -c 'tools/check_layers.py --self-test && tools/check_layers.py && tools/check_style.py'
 build release
-step unit ctest --test-dir build/release -R '^unit/' --output-on-failure --timeout 300
+step unit ctest --test-dir build/release -R '^unit/' --output-on-failure --timeout 300 -j2
 if [ "$scope" = all ]; then
   export LEAT=$PWD/build/release/src/cli/leat S3LAB=$PWD/build/release/tools/s3lab/s3lab
   unset AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3 AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
@@ -53,7 +53,7 @@ if [ "$scope" = all ]; then
   build asan --target unit_tests
   step asan-canary tests/sanitizer_canary.sh build/asan
   export ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
-  step asan-unit ctest --test-dir build/asan -R '^unit/' --output-on-failure --timeout 300
+  step asan-unit ctest --test-dir build/asan -R '^unit/' --output-on-failure --timeout 300 -j2
 fi
 
 echo

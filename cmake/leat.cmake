@@ -10,7 +10,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(leat_options INTERFACE -Wthread-safety)
 endif()
 if(LEAT_SANITIZE)
-  target_compile_options(leat_options INTERFACE -fsanitize=${LEAT_SANITIZE} -fno-omit-frame-pointer -O1
+  # -O0: with the sanitizers' checks, optimizing takes more time than the tests then save.
+  target_compile_options(leat_options INTERFACE -fsanitize=${LEAT_SANITIZE} -fno-omit-frame-pointer -O0 -g1
     -fno-sanitize-recover=all)
   target_link_options(leat_options INTERFACE -fsanitize=${LEAT_SANITIZE})
 elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
