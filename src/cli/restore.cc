@@ -184,7 +184,7 @@ void AddRestoreCommand(CLI::App& app, int& exit_code) {
   verb->footer(
       "Examples:\n"
       "  leat restore /mnt/data/train --wait\n"
-      "  leat restore /mnt/data --plan epoch1.txt    (a path a line, in the order of use)");
+      "  leat restore /mnt/data --plan epoch1.txt    (a path a line, in order of use)");
   verb->add_option("PATH", arguments->paths, "Files, or directories with all below them");
   verb->add_flag("--wait", arguments->wait, "Show progress until all is there; Ctrl-C cancels the rest");
   verb->add_option("--plan", arguments->plan,
