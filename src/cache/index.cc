@@ -94,6 +94,10 @@ struct Index::Database {
     db.reset(raw);
     return status;
   }
+  void OpenToRead(const std::string& path) {
+    rocksdb::DB* raw = nullptr;
+    if (rocksdb::DB::OpenForReadOnly(MakeOptions(), path, &raw).ok()) db.reset(raw);
+  }
   rocksdb::Status Closed() const { return rocksdb::Status::IOError("it could not be opened again after a failure"); }
 };
 
@@ -161,7 +165,7 @@ Status Index::Write(const IndexBatch& batch) {
     if (!added.ok())
       return Fail(ErrorCode::kInternal, "cannot build a change of the cache's index: " + added.ToString());
   }
-  if (failed_) LEAT_RETURN_IF_ERROR(Recover());
+  LEAT_RETURN_IF_ERROR(Recover());
   rocksdb::Status status;
   {
     std::shared_lock lock(database_->mutex);
@@ -178,6 +182,7 @@ Status Index::Write(const IndexBatch& batch) {
 }
 
 Status Index::Recover() {
+  if (!failed_) return {};
   std::lock_guard lock(database_->mutex);
   if (!failed_) return {};  // another thread was first
   if (std::chrono::steady_clock::now() < database_->recover_after) {
@@ -189,6 +194,8 @@ Status Index::Recover() {
     if (database_->db != nullptr) database_->db->Close().PermitUncheckedError();
     database_->db = nullptr;
     status = database_->Open(path_);
+    // What is cached can be read all the same; a full disk, for one, must not turn it all into misses.
+    if (!status.ok() && !IsDamage(status)) database_->OpenToRead(path_);
   }
   if (!status.ok()) {
     if (IsDamage(status)) damaged_ = true;

@@ -56,6 +56,9 @@ class Index {
   Status ForEach(const std::string& prefix, const std::string& from,
                  const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
   Status Sync();
+  // After a failed write, once the back-off is over: makes the index writable again, or says why not. Until then it can
+  // be read. Every Write begins with it.
+  Status Recover();
   // The next number for an intent's key.
   uint64_t NextSequence() { return sequence_++; }
   // True when damage has been seen since Open.
@@ -64,7 +67,6 @@ class Index {
  private:
   struct Database;
   Index(std::unique_ptr<Database> database, std::string path, std::chrono::milliseconds back_off);
-  Status Recover();
 
   const std::string path_;
   const std::chrono::milliseconds back_off_;

@@ -117,7 +117,14 @@ class SmallWriter final : public Cache::Writer {
     uint64_t replaced_bytes = 0, intent = 0;
     {
       std::lock_guard lock(store_.CommitLock(key_));
-      const Result<std::string> before = store_.index->Get(ExtentKey(key_));
+      const Status writable = store_.index->Recover();
+      const Result<std::string> before = writable ? store_.index->Get(ExtentKey(key_)) : Fail(writable.error());
+      if (!before && before.error().code != ErrorCode::kNotFound) {
+        // Whether this replaces a record is not known: the room of that one would be lost for ever.
+        dead_ = true;
+        store_.DiskFailed(before.error());
+        return Fail(before.error());
+      }
       if (before) replaced = DecodeExtent(*before);
       IndexBatch batch;
       if (replaced) {

@@ -79,11 +79,20 @@ Status Store::MakeRoom(DatasetId wanted, uint64_t bytes) {
   }
   std::vector<DatasetId> chosen;
   const uint64_t lacking = space.Lacking(bytes);
-  if (chooser) chosen = chooser(wanted, lacking);
-  // What holds nothing makes no room, and would be evicted again and again.
-  chosen.erase(std::remove_if(chosen.begin(), chosen.end(),
-                              [this](DatasetId dataset) { return space.Usage(dataset).bytes == 0; }),
-               chosen.end());
+  if (lacking == 0) return being_made();  // a tail that is being given back is counted still
+  // What holds nothing, or gave nothing back, makes no room and would be chosen again and again.
+  std::set<DatasetId> fruitless;
+  {
+    std::lock_guard lock(fruitless_mutex);
+    fruitless = fruitless_datasets;
+  }
+  uint64_t fruitless_bytes = 0;
+  for (const DatasetId dataset : fruitless) fruitless_bytes += space.Usage(dataset).bytes;
+  if (chooser) chosen = chooser(wanted, lacking + fruitless_bytes);
+  chosen.erase(
+      std::remove_if(chosen.begin(), chosen.end(),
+                     [&](DatasetId dataset) { return space.Usage(dataset).bytes == 0 || fruitless.contains(dataset); }),
+      chosen.end());
   if (chosen.empty()) return Full(bytes);
   evictor.Evict(std::move(chosen), lacking);
   return being_made();
@@ -92,6 +101,10 @@ Status Store::MakeRoom(DatasetId wanted, uint64_t bytes) {
 uint64_t Store::Evict(DatasetId dataset, const std::atomic<bool>& stop) {
   const Released released = ReleaseDataset(dataset, &stop);
   evicted_bytes += released.bytes;
+  if (released.bytes == 0 && !stop) {
+    std::lock_guard lock(fruitless_mutex);
+    fruitless_datasets.insert(dataset);
+  }
   LogInfo("cache: evicted dataset " + std::to_string(Value(dataset)) + ", " + FormatBytes(released.bytes));
   return released.bytes;
 }
@@ -257,8 +270,9 @@ Released Store::ReleaseDataset(DatasetId dataset, const std::atomic<bool>* stop)
   Released all;
   const auto add = [&](Released released) {
     all.bytes += released.bytes;
-    if (!released.status) all.status = std::move(released.status);
-    return all.status && (stop == nullptr || !*stop);
+    if (all.status && !released.status) all.status = std::move(released.status);
+    // An eviction takes what it can get.
+    return stop == nullptr ? all.status.has_value() : !*stop;
   };
   std::string from;
   for (std::vector<ObjectKey> keys;; keys.clear()) {

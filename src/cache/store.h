@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "base/file.h"
@@ -45,8 +46,10 @@ struct Store {
   std::atomic<int> slow_writes{0};
   std::mutex asking_mutex;
   std::condition_variable asked;
-  bool asking = false;  // a thread has the tail given back or asks the chooser
-  Evictor evictor;      // stopped before what it uses goes
+  bool asking = false;                     // a thread has the tail given back or asks the chooser
+  std::mutex fruitless_mutex;              // protects the next
+  std::set<DatasetId> fruitless_datasets;  // an eviction got nothing of them: others are tried
+  Evictor evictor;                         // stopped before what it uses goes
 
   std::mutex& CommitLock(const ObjectKey& key) {
     return commit_locks[static_cast<size_t>(key.id.bytes[14]) % kStripes];
@@ -63,7 +66,7 @@ struct Store {
   Released ReleaseSmall(const ObjectKey& key, const ExtentRecord* only = nullptr);
   Released ReleaseLarge(const ObjectKey& key);
   Released ReleaseBlock(const std::shared_ptr<LargeObject>& object, uint32_t block, const BlockRecord& only);
-  // Ends at the first failure, or when `stop` is set.
+  // Ends at the first failure; with `stop` (an eviction) only when that is set.
   Released ReleaseDataset(DatasetId dataset, const std::atomic<bool>* stop = nullptr);
   // On the evictor's thread.
   uint64_t Evict(DatasetId dataset, const std::atomic<bool>& stop);

@@ -386,7 +386,12 @@ void ImporterImplementation::PumpHeads() {
   ImportJob& job = imports_.front();
   int turn = 0;
   while (job.cursor && job.heads_in_flight < options_.lists_in_flight_max * kHeadsPerList) {
-    if (++turn > kInodesPerTurn) return mailbox_->Post(Priority::kBackground, [this] { PumpHeads(); });
+    if (++turn > kInodesPerTurn) {
+      return mailbox_->Post(Priority::kBackground, [this] {
+        // An answer that came meanwhile may have ended this import: the next one has no cursor yet.
+        if (!stopping_ && !imports_.empty() && imports_.front().cursor) PumpHeads();
+      });
+    }
     auto next = job.cursor->Next();
     if (!next && next.error().code != ErrorCode::kNotFound) {
       job.status = Fail(next.error());

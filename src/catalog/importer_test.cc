@@ -315,6 +315,27 @@ TEST_F(ImporterTest, APageListedBeforeARefreshDoesNotBringTheOldVersionBack) {
   importer_.reset();
 }
 
+TEST_F(ImporterTest, APosixImportEndsNoOtherImport) {
+  Make({.threads = 4});
+  store_->PutObject("p/a", "asked for");
+  for (int i = 0; i < 3000; ++i) store_->PutObject("p/k" + std::to_string(i), "x");
+  ASSERT_TRUE(Import(true));  // all metadata are known now
+  for (int round = 0; round < 20; ++round) {
+    store_->PutObject("p/a", "changed " + std::to_string(round));  // the one HEAD of the next
+    store_->PutObject("p/new" + std::to_string(round), "x");
+    std::promise<Status> posix, plain;
+    importer_->Import(kRootInode, true, [&](Status status) { posix.set_value(std::move(status)); });
+    importer_->Import(kRootInode, false, [&](Status status) { plain.set_value(std::move(status)); });
+    ASSERT_TRUE(posix.get_future().get());
+    store_->PutObject("p/late" + std::to_string(round), "x");
+    std::promise<Status> late;
+    importer_->Import(kRootInode, false, [&](Status status) { late.set_value(std::move(status)); });
+    ASSERT_TRUE(plain.get_future().get());
+    ASSERT_TRUE(late.get_future().get());
+    ASSERT_TRUE(catalog_->ResolvePath("late" + std::to_string(round))) << round;
+  }
+}
+
 // A server that is out of order, and whose tokens go round.
 class RoundTokens final : public sim::ForwardingObjectStore {
  public:

@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds kMeasureStep{500};
 // Looked up before a restore in the background is said to have begun; each may be a LIST. The rest of a longer plan is
 // left to the log.
 constexpr size_t kCheckedPathsMax = 1000;
+constexpr std::chrono::seconds kCheckWait{3};
 
 Result<std::vector<std::string>> PathsMember(const nlohmann::json& request) {
   std::vector<std::string> paths;
@@ -103,7 +104,9 @@ Result<Daemon::Use> Daemon::FindForUse(const Json& request) {
 Status Daemon::CheckPaths(MountedFileSystem& entry, const std::vector<std::string>& paths,
                           control::Connection& connection) {
   Status first;
-  for (size_t i = 0; i < paths.size() && i < kCheckedPathsMax; ++i) {
+  // Nothing is told to the caller between quick look-ups, and it does not wait for ever.
+  const auto enough = clock_->Now() + kCheckWait;
+  for (size_t i = 0; i < paths.size() && i < kCheckedPathsMax && clock_->Now() < enough; ++i) {
     auto pending = Pending<catalog::Inode>::Make();
     fs::ResolvePath(*entry.file_system, paths[i], Pending<catalog::Inode>::CallbackOf(pending));
     const auto inode = WaitTelling<catalog::Inode>(*pending, connection, entry, [] { return Json::object(); });
@@ -122,14 +125,11 @@ Result<Json> Daemon::HandleRestore(const Json& request, control::Connection& con
   LEAT_ASSIGN_OR_RETURN(const bool wait, BoolMember(request, "wait", false));
   auto progress = std::make_shared<hydrate::HydrationProgress>();
   if (!wait) {
-    const Status found = CheckPaths(*use, wanted.paths, connection);
-    if (!found && found.error().code == ErrorCode::kCancelled) return Fail(found.error());
-    const size_t count = wanted.paths.size();
-    fs::Restore(*use->file_system, std::move(wanted), progress, [name = use->settings.id](const Status& status) {
+    fs::Restore(*use->file_system, wanted, progress, [name = use->settings.id](const Status& status) {
       if (!status) LogWarning("restore on " + name + ": " + status.error().message);
     });
-    if (!found) return Fail(found.error());  // the others are restored all the same
-    return Json{{"started", true}, {"paths", count}};
+    LEAT_RETURN_IF_ERROR(CheckPaths(*use, wanted.paths, connection));  // the others are restored all the same
+    return Json{{"started", true}, {"paths", wanted.paths.size()}};
   }
   fs::Measure measure(*use->file_system, wanted.paths);
   auto pending = Pending<void>::Make();

@@ -138,10 +138,10 @@ void FileSystemImplementation::InvalidateInode(InodeId id, bool contents) {
   if (kernel_ != nullptr) kernel_->InvalidateInode(id, contents);
 }
 
-void FileSystemImplementation::AfterInvalidations(std::function<void()> then) {
+void FileSystemImplementation::AfterInvalidations(bool held_too, std::function<void()> then) {
   {
     std::lock_guard lock(kernel_mutex_);
-    if (kernel_ != nullptr) return kernel_->AfterInvalidations(std::move(then));
+    if (kernel_ != nullptr) return kernel_->AfterInvalidations(held_too, std::move(then));
   }
   then();
 }

@@ -60,7 +60,7 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   // To the kernel, if there is one.
   void InvalidateEntry(InodeId parent, const std::string& name);
   void InvalidateInode(InodeId id, bool contents);
-  void AfterInvalidations(std::function<void()> then);
+  void AfterInvalidations(bool held_too, std::function<void()> then);
   void AfterContentInvalidations(std::function<void()> then);
 
  private:

@@ -19,8 +19,9 @@ class Kernel {
   // Forget attributes; with `contents`, cached pages too.
   virtual void InvalidateInode(InodeId inode, bool contents) = 0;
   // Runs `then` (on a notifying thread) once every name and attribute queued before it has been sent. Does not wait for
-  // contents, so that the answer to a read may wait for it.
-  virtual void AfterInvalidations(std::function<void()> then) = 0;
+  // contents, nor, unless `held_too`, for names of a directory in which a look-up waits for the repository: so that the
+  // answer to a read may wait for it.
+  virtual void AfterInvalidations(bool held_too, std::function<void()> then) = 0;
   // The same for contents. Must never hold up the answer to a read: dropping pages waits for reads of them.
   virtual void AfterContentInvalidations(std::function<void()> then) = 0;
 };

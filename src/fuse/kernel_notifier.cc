@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+
 namespace leat::fuse {
 
 KernelNotifier::KernelNotifier(fuse_session* session) : session_(session) {}
@@ -18,6 +20,10 @@ void KernelNotifier::Stop() {
   for (Queue* queue : {&names_, &contents_}) {
     std::lock_guard lock(queue->mutex);
     queue->stopping = true;
+    if (queue == &names_) {
+      for (Notice& notice : after_held_) queue->notices.push_back(std::move(notice));
+      after_held_.clear();
+    }
     queue->wake.notify_all();
   }
   for (Queue* queue : {&names_, &contents_}) {
@@ -48,6 +54,14 @@ void KernelNotifier::Unhold(InodeId directory) {
     names_.wake.notify_one();
   }
   held_.erase(found);
+  if (after_held_.empty() || NamesHeldLocked()) return;
+  for (Notice& notice : after_held_) names_.notices.push_back(std::move(notice));
+  after_held_.clear();
+  names_.wake.notify_one();
+}
+
+bool KernelNotifier::NamesHeldLocked() const {
+  return std::any_of(held_.begin(), held_.end(), [](const auto& held) { return !held.second.names.empty(); });
 }
 
 void KernelNotifier::InvalidateEntry(InodeId parent, const std::string& name) {
@@ -67,8 +81,8 @@ void KernelNotifier::InvalidateInode(InodeId inode, bool contents) {
   if (contents) Push(contents_, {Notice::Kind::kContents, Value(inode), {}, nullptr});
 }
 
-void KernelNotifier::AfterInvalidations(std::function<void()> then) {
-  Push(names_, {Notice::Kind::kCallback, 0, {}, std::move(then)});
+void KernelNotifier::AfterInvalidations(bool held_too, std::function<void()> then) {
+  Push(names_, {held_too ? Notice::Kind::kCallbackAfterHeld : Notice::Kind::kCallback, 0, {}, std::move(then)});
 }
 
 void KernelNotifier::AfterContentInvalidations(std::function<void()> then) {
@@ -89,8 +103,12 @@ void KernelNotifier::Work(Queue& queue) {
       }
     }
     const bool stopping = queue.stopping;
+    if (notice.kind == Notice::Kind::kCallbackAfterHeld && !stopping && NamesHeldLocked()) {
+      after_held_.push_back(notice);
+      continue;
+    }
     lock.unlock();
-    if (notice.kind == Notice::Kind::kCallback) {
+    if (notice.kind == Notice::Kind::kCallback || notice.kind == Notice::Kind::kCallbackAfterHeld) {
       notice.then();
     } else if (!stopping) {
       Send(notice);
@@ -114,6 +132,7 @@ void KernelNotifier::Send(const Notice& notice) {
       (void)fuse_lowlevel_notify_inval_inode(session_, notice.inode, -1, 0);
       break;
     case Notice::Kind::kCallback:
+    case Notice::Kind::kCallbackAfterHeld:
       break;
   }
 }

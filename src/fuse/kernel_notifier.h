@@ -36,12 +36,19 @@ class KernelNotifier final : public fs::Kernel {
 
   void InvalidateEntry(InodeId parent, const std::string& name) override;
   void InvalidateInode(InodeId inode, bool contents) override;
-  void AfterInvalidations(std::function<void()> then) override;
+  void AfterInvalidations(bool held_too, std::function<void()> then) override;
   void AfterContentInvalidations(std::function<void()> then) override;
 
  private:
   struct Notice {
-    enum class Kind { kEntry, kDirectoryContents, kAttributes, kContents, kCallback } kind = Kind::kCallback;
+    enum class Kind {
+      kEntry,
+      kDirectoryContents,
+      kAttributes,
+      kContents,
+      kCallback,
+      kCallbackAfterHeld,
+    } kind = Kind::kCallback;
     uint64_t inode = 0;
     std::string name;
     std::function<void()> then;
@@ -63,7 +70,10 @@ class KernelNotifier final : public fs::Kernel {
     uint32_t requests = 0;
     std::set<std::string> names;  // to be told
   };
-  std::unordered_map<uint64_t, HeldDirectory> held_;  // under names_.mutex
+  bool NamesHeldLocked() const;
+  // Under names_.mutex.
+  std::unordered_map<uint64_t, HeldDirectory> held_;
+  std::deque<Notice> after_held_;  // callbacks that wait until no name is held
 };
 
 }  // namespace leat::fuse

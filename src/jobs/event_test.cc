@@ -86,6 +86,7 @@ TEST(JobStore, KeepsEventsAndNamesAndEndsWhatWasAbandoned) {
   auto store = JobStore::Open(directory).value();
   EXPECT_THAT(store->Names(JobKind::kTraining).value(), testing::ElementsAre("Gone", "alive"));
   for (const char* name : {"Gone", "alive"}) std::filesystem::create_directories(JobVolume(directory, name) + "/code");
+  std::filesystem::create_directories(JobVolume(directory, "Gone") + "/model/best");
   {
     // Its process is none of this machine's, but somebody holds it: another machine, another container.
     const auto lock = TakeJobLock(TrainingLockPath(directory, "Gone"));
@@ -95,7 +96,10 @@ TEST(JobStore, KeepsEventsAndNamesAndEndsWhatWasAbandoned) {
     EXPECT_EQ(store->Load("Gone")->status, "InProgress");
   }
   ASSERT_TRUE(store->EndAbandoned(9000000000));
-  EXPECT_FALSE(std::filesystem::exists(JobVolume(directory, "Gone")));
+  EXPECT_FALSE(std::filesystem::exists(JobVolume(directory, "Gone") + "/code"));
+  EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "Gone") + "/model/best"));  // the only copy there is
+  EXPECT_THAT(store->Load("Gone")->failure_reason,
+              testing::HasSubstr("the model is kept in " + std::string(directory)));
   EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "alive")));
   EXPECT_EQ(store->Load("alive")->status, "InProgress");
   EXPECT_EQ(store->Load("Gone")->status, "Failed");

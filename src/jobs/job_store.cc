@@ -221,15 +221,18 @@ std::string BootId() {
   return id ? std::string(Trim(*id)) : "";
 }
 
-// Before the job's end is recorded: after it nobody would look at the volume again.
-void RemoveAbandoned(const std::string& state_directory, const std::string& name, const JobState& state) {
+// Before the job's end is recorded: after it nobody would look at the volume again. What is kept of it is told.
+std::string RemoveAbandoned(const std::string& state_directory, const std::string& name, const JobState& state) {
   const auto kept = KeepCheckpoints(state_directory, name, CheckTrainingJob(state.request).job.checkpoint_path);
   if (!kept) {
     LogWarning("job " + name + ": " + kept.error().message + "; its volume is left as it is");
-    return;
+    return "";
   }
-  const Status removed = RemoveVolume(state_directory, name);
+  const VolumeParts only_copies = PartsWithEntries(state_directory, name);
+  const Status removed = RemoveVolume(state_directory, name, only_copies);
   if (!removed) LogWarning("job " + name + ": " + removed.error().message);
+  const std::string text = KeptText(state_directory, name, only_copies);
+  return text.empty() ? "" : "; " + text;
 }
 
 }  // namespace
@@ -270,18 +273,18 @@ Status JobStore::EndAbandoned(int64_t now_ns) {
       LEAT_ASSIGN_OR_RETURN(const auto events_now, Events(kind, name));
       state = Fold(events_now);
       if (state.IsTerminal()) continue;
-      if (kind == JobKind::kTraining) RemoveAbandoned(state_directory_, name, state);
+      const std::string kept = kind == JobKind::kTraining ? RemoveAbandoned(state_directory_, name, state) : "";
       const std::string what = kind == JobKind::kTraining ? "leat train" : "leat tune";
       const std::string message = kind == JobKind::kTraining ? "Training job failed" : "Tuning job failed";
-      LEAT_RETURN_IF_ERROR(
-          Append(kind, name,
-                 {"ended",
-                  now_ns,
-                  {{"status", "Failed"},
-                   {"secondary", "Failed"},
-                   {"message", message},
-                   {"failure_reason", "InternalServerError: the supervisor (" + what + ", process " +
-                                          std::to_string(state.supervisor.pid) + ") ended before the job did"}}}));
+      LEAT_RETURN_IF_ERROR(Append(
+          kind, name,
+          {"ended",
+           now_ns,
+           {{"status", "Failed"},
+            {"secondary", "Failed"},
+            {"message", message},
+            {"failure_reason", "InternalServerError: the supervisor (" + what + ", process " +
+                                   std::to_string(state.supervisor.pid) + ") ended before the job did" + kept}}}));
     }
   }
   return {};

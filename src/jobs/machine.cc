@@ -143,6 +143,9 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
     std::string visible;
     for (unsigned i = 0; i < machine.gpus; ++i) visible += (i ? "," : "") + devices[i];
     machine.visible_gpus = visible;
+    warnings.push_back(instance_type + " has " + std::to_string(machine.gpus) + " gpus, this machine " +
+                       std::to_string(gpus) + ": the job sees the first " + std::to_string(machine.gpus) +
+                       " (instance-types.json in the state directory changes what a type has)");
   }
   return machine;
 }

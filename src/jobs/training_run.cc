@@ -42,11 +42,6 @@ std::vector<std::string> CallerEnvironment() {
   return list;
 }
 
-bool HasEntries(const std::string& directory) {
-  std::error_code error;
-  return fs::is_directory(directory, error) && !fs::is_empty(directory, error) && !error;
-}
-
 struct Outcome {
   std::string status = "Completed", secondary = "Completed", message = "Training job completed", failure_reason;
 };
@@ -121,7 +116,7 @@ class TrainingRun {
     try {
       return Work(outcome);
     } catch (const std::exception& error) {
-      kept_ = {HasEntries(ml_ + "/model"), HasEntries(ml_ + "/output/data")};  // whatever of it is uploaded by now
+      kept_ = PartsWithEntries(options_.state_directory, job_.name);  // whatever of it is uploaded by now
       return Fail(ErrorCode::kInternal, std::string("the job ended by an exception of Leat's: ") + error.what());
     }
   }
@@ -371,7 +366,8 @@ class TrainingRun {
       return uri;
     };
     Status output;
-    if (HasEntries(ml_ + "/output/data")) {
+    const VolumeParts present = PartsWithEntries(options_.state_directory, job_.name);
+    if (present.output_data) {
       const auto uri = upload("/output/data", job_.compress_artifacts ? "output" : "data");
       if (!uri) output = Fail(uri.error());
       kept_.output_data = !uri;
@@ -382,19 +378,14 @@ class TrainingRun {
       return {};
     }
     const auto model = upload("/model", "model");
-    kept_.model = !model && HasEntries(ml_ + "/model");
+    kept_.model = !model && present.model;
     if (model) Record("artifacts", {{"model", *model}});
     if (!model) return Fail(model.error());
     return output;
   }
 
   // Where what could not be uploaded is, for it is the only copy.
-  std::string KeptText() const {
-    std::string text;
-    if (kept_.model) text = "the model is kept in " + ml_ + "/model";
-    if (kept_.output_data) text += (text.empty() ? "" : ", ") + ("the output data is kept in " + ml_ + "/output/data");
-    return text;
-  }
+  std::string KeptText() const { return jobs::KeptText(options_.state_directory, job_.name, kept_); }
 
   // The volume of a job ends with it, but for what exists nowhere else; the log stays.
   void Clean() {

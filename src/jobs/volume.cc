@@ -95,6 +95,19 @@ Result<std::string> KeepCheckpoints(const std::string& state_directory, const st
   return to;
 }
 
+VolumeParts PartsWithEntries(const std::string& state_directory, const std::string& training_job) {
+  const std::string volume = JobVolume(state_directory, training_job);
+  return {IsDirectoryWithEntries(volume + "/model"), IsDirectoryWithEntries(volume + "/output/data")};
+}
+
+std::string KeptText(const std::string& state_directory, const std::string& training_job, VolumeParts kept) {
+  const std::string volume = JobVolume(state_directory, training_job);
+  std::string text;
+  if (kept.model) text = "the model is kept in " + volume + "/model";
+  if (kept.output_data) text += (text.empty() ? "" : ", ") + ("the output data is kept in " + volume + "/output/data");
+  return text;
+}
+
 Status RemoveVolume(const std::string& state_directory, const std::string& training_job, VolumeParts keep) {
   const std::string volume = JobVolume(state_directory, training_job);
   unlink(HostsPath(state_directory, training_job).c_str());

@@ -31,6 +31,10 @@ Result<std::string> KeepCheckpoints(const std::string& state_directory, const st
 struct VolumeParts {
   bool model = false, output_data = false;
 };
+// Those that hold anything.
+VolumeParts PartsWithEntries(const std::string& state_directory, const std::string& training_job);
+// Tells where they are kept; empty: none is.
+std::string KeptText(const std::string& state_directory, const std::string& training_job, VolumeParts kept);
 // Removes the volume but for the parts to keep, and the hosts file.
 Status RemoveVolume(const std::string& state_directory, const std::string& training_job, VolumeParts keep = {});
 

@@ -150,7 +150,6 @@ void CredentialChain::Renew(const Environment& environment) {
   const std::lock_guard lock(mutex_);
   renewed_ = environment;
   is_renewed_ = true;
-  held_ = nullptr;
 }
 
 Result<std::shared_ptr<const Credentials>> CredentialChain::Fetch(uint64_t refused_generation) {
@@ -158,14 +157,16 @@ Result<std::shared_ptr<const Credentials>> CredentialChain::Fetch(uint64_t refus
   std::shared_ptr<const Credentials> before;
   {
     const std::lock_guard lock(mutex_);
-    if (std::exchange(is_renewed_, false)) environment_ = std::exchange(renewed_, {});
     before = held_;
     const bool is_early = clock_.Now() < next_fetch_;
     if (before != nullptr && before->generation <= refused_generation) {
-      if (before->from_service && is_early) return before;  // it would say the same again
+      if (before->from_service && is_early && !is_renewed_) return before;  // it would say the same again
     } else if (before != nullptr && (is_early || !wants_refresh)) {
       return before;
     }
+    // Those at hand have ended or soon will: only now does what a later caller brought take their place. It may be of
+    // another identity, and must not drive out one that works.
+    if (std::exchange(is_renewed_, false)) environment_ = std::exchange(renewed_, {});
   }
   Result<Credentials> loaded = Load();
   const std::lock_guard lock(mutex_);
@@ -178,7 +179,7 @@ Result<std::shared_ptr<const Credentials>> CredentialChain::Fetch(uint64_t refus
   next_fetch_ = clock_.Now() + kPauseBetweenFetches;
   loaded->generation = ++generation_;
   auto fresh = std::make_shared<const Credentials>(std::move(*loaded));
-  if (!is_renewed_) held_ = fresh;  // else what was loaded is out of date, and the next look fetches again
+  held_ = fresh;
   return fresh;
 }
 

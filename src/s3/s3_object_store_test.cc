@@ -402,17 +402,21 @@ TEST_F(Store, ADeadlineHoldsAlsoWhileWaitingForCredentials) {
   close(silent);
 }
 
-TEST_F(Store, RenewedCredentialsSignWhatComesNext) {
+TEST_F(Store, RenewedCredentialsSignOnceTheOldOnesHaveEnded) {
   server_.Then({Http("200 OK", kEtag, "x")});
   server_.Then({Http("200 OK", kEtag, "y")});
+  server_.Then({Http("200 OK", kEtag, "good still")});
+  server_.Then({Http("400 Bad Request", "", ErrorXml("ExpiredToken"))});
   server_.Then({Http("200 OK", kEtag, "z")});
   EXPECT_EQ(Get({.key = "k"})->bytes, "x");
   store_->RenewCredentials({{"AWS_REGION", "eu-west-1"}});  // no credentials in it: nothing changes
   EXPECT_EQ(Get({.key = "k"})->bytes, "y");
   store_->RenewCredentials({{"AWS_ACCESS_KEY_ID", "AKNEW"}, {"AWS_SECRET_ACCESS_KEY", "s"}});
+  EXPECT_EQ(Get({.key = "k"})->bytes, "good still");
   EXPECT_EQ(Get({.key = "k"})->bytes, "z");
-  EXPECT_NE(server_.requests().at(1).find("Credential=AKID/"), std::string::npos);
-  EXPECT_NE(server_.requests().at(2).find("Credential=AKNEW/"), std::string::npos);
+  EXPECT_NE(server_.requests().at(2).find("Credential=AKID/"), std::string::npos);
+  EXPECT_NE(server_.requests().at(3).find("Credential=AKID/"), std::string::npos);
+  EXPECT_NE(server_.requests().at(4).find("Credential=AKNEW/"), std::string::npos);
 }
 
 TEST_F(Store, AHandshakeThatIsCutIsTriedAgain) {

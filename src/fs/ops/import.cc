@@ -16,7 +16,7 @@ void Import(FileSystem& file_system, const std::string& path, bool posix, std::f
                   GateScope inner(gate);
                   if (!inner) return done(Fail(ErrorCode::kCancelled, "the file system is being closed"));
                   // Whoever asked sees the new names as soon as this is done.
-                  self.AfterInvalidations([done, status = std::move(status)] { done(status); });
+                  self.AfterInvalidations(true, [done, status = std::move(status)] { done(status); });
                 };
                 if (inode->type == catalog::FileType::kDirectory) return self.importer().Import(inode->id, posix, told);
                 self.importer().RefreshObject(inode->id, told);

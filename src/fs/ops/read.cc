@@ -23,7 +23,7 @@ void RefreshThenFail(FileSystemImplementation& self, InodeId id, const std::stri
     GateScope scope(gate);
     if (!scope) return done(Fail(ErrorCode::kCancelled, "the file system is being closed"));
     if (!status) LogWarning("cannot look again at the changed object " + key + ": " + status.error().message);
-    self.AfterInvalidations([key, done] { done(Changed(key)); });
+    self.AfterInvalidations(false, [key, done] { done(Changed(key)); });
   });
 }
 
