@@ -47,6 +47,8 @@ TEST(Index, WritesAgainAfterOneFailed) {
     FullDisk full;
     EXPECT_FALSE(Put(*index, "during", 1u << 17));
     EXPECT_FALSE(Put(*index, "during", 1u << 17));  // nor does trying to recover help
+    EXPECT_FALSE(Put(*index, "during", 1u << 17));
+    EXPECT_TRUE(index->Get("before"));  // a full disk takes nothing away
   }
   const Status written = Put(*index, "after");
   EXPECT_TRUE(written) << written.error().message;
