@@ -134,7 +134,7 @@ void AddMountCommand(CLI::App& app, int& exit_code) {
   verb->footer(
       "Examples:\n"
       "  leat mount s3://my-bucket/imagenet/ /mnt/data\n"
-      "  leat mount s3://b/ ~/data --endpoint-url http://127.0.0.1:9000\n"
+      "  leat mount s3://my-bucket/ ~/data --endpoint-url http://127.0.0.1:9000\n"
       "  leat mount file:///srv/corpus /mnt/data --name corpus");
   verb->add_option("REPOSITORY", arguments->repository, "s3://BUCKET[/PREFIX] or file:///PATH")->required();
   verb->add_option("MOUNTPOINT", arguments->mountpoint, "An existing directory")->required();
