@@ -2,6 +2,7 @@
 """What the tests on a real mount share: S3 servers on loopback, the leat binary, a scratch directory. Every process started here
 is ended by its id; everything mounted here is unmounted."""
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -12,9 +13,6 @@ import tempfile
 import time
 import unittest
 import urllib.request
-
-import boto3
-from botocore.config import Config
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LEAT = os.environ.get('LEAT', os.path.join(TOP, 'build/release/src/cli/leat'))
@@ -40,8 +38,14 @@ class Server:
         self.environment = {'AWS_ACCESS_KEY_ID': access_key, 'AWS_SECRET_ACCESS_KEY': secret_key,
                             'AWS_ENDPOINT_URL_S3': endpoint, 'AWS_REGION': 'us-east-1',
                             'AWS_EC2_METADATA_DISABLED': 'true'}
-        self.client = boto3.client(
-            's3', endpoint_url=endpoint, aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name='us-east-1',
+
+    @functools.cached_property
+    def client(self):
+        import boto3  # only what asks for a second client needs it installed
+        from botocore.config import Config
+        return boto3.client(
+            's3', endpoint_url=self.endpoint, aws_access_key_id=self.environment['AWS_ACCESS_KEY_ID'],
+            aws_secret_access_key=self.environment['AWS_SECRET_ACCESS_KEY'], region_name='us-east-1',
             config=Config(s3={'addressing_style': 'path'}, retries={'max_attempts': 4}, read_timeout=20))
 
     def bucket(self, name):
