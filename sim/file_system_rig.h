@@ -63,6 +63,7 @@ class TestingRig {
     options.repository_identity = "memory/bucket";
     options.dataset = DatasetId{1};
     options.catalog_directory = directory + "/catalog";
+    options.read_order_path = directory + "/read-order";
     auto opened = FileSystem::Open(options, {store, cache.get(), hydrator.get(), &clock});
     LEAT_CHECK(opened.has_value());
     file_system = std::move(*opened);

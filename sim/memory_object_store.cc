@@ -70,6 +70,11 @@ uint64_t MemoryObjectStore::GetsOf(const std::string& key) const {
   return found == gets_.end() ? 0 : found->second;
 }
 
+std::vector<std::string> MemoryObjectStore::GetsInOrder() const {
+  std::lock_guard lock(mutex_);
+  return gets_in_order_;
+}
+
 RequestId MemoryObjectStore::NextId() {
   std::lock_guard lock(mutex_);
   return RequestId{next_id_++};
@@ -149,6 +154,10 @@ void MemoryObjectStore::Start(RequestKind kind, std::string key, env::Callback<T
 RequestId MemoryObjectStore::Get(env::GetRequest request, std::shared_ptr<env::GetReceiver> receiver) {
   counters_.Of(RequestKind::kGet)++;
   const RequestId id = NextId();
+  {
+    std::lock_guard lock(mutex_);
+    gets_in_order_.push_back(request.key);
+  }
   Enqueue(id, [this, id, request = std::move(request), receiver = std::move(receiver)](bool cancelled) {
     if (cancelled) return receiver->OnDone(Fail(ErrorCode::kCancelled, "cancelled"));
     RunGet(id, request, *receiver);

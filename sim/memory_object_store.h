@@ -57,6 +57,7 @@ class MemoryObjectStore final : public env::ObjectStore {
   void ReleaseStalled();
   env::RequestCounters& counters() { return counters_; }
   uint64_t GetsOf(const std::string& key) const;
+  std::vector<std::string> GetsInOrder() const;  // their keys, as they were asked for
 
   env::RequestId Get(env::GetRequest request, std::shared_ptr<env::GetReceiver> receiver) override;
   void Head(std::string key, env::Callback<ObjectInfo> done) override;
@@ -110,6 +111,7 @@ class MemoryObjectStore final : public env::ObjectStore {
   std::map<std::string, Object> objects_;
   std::map<std::string, Upload> uploads_;
   std::map<std::string, uint64_t> gets_;
+  std::vector<std::string> gets_in_order_;
   std::vector<Task> tasks_;
   std::vector<Fault> faults_;
   std::set<uint64_t> cancelled_;

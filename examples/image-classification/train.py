@@ -54,6 +54,11 @@ class ImageFolder(torch.utils.data.Dataset):
         return pixels
 
 
+def train_sampler(dataset, seed):
+    """The order of each epoch, from the seed alone: write_plan.py tells it before the job starts."""
+    return torch.utils.data.RandomSampler(dataset, generator=torch.Generator().manual_seed(seed))
+
+
 def make_model(width, classes):
     def block(inputs, outputs):
         return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
@@ -93,7 +98,7 @@ def main():
     train = ImageFolder(os.path.join(arguments.training, 'train'), arguments.image_size, arguments.augmentation)
     validation = ImageFolder(os.path.join(arguments.training, 'validation'), arguments.image_size, 'none')
     loader_options = {'batch_size': arguments.batch_size, 'num_workers': arguments.workers}
-    train_loader = torch.utils.data.DataLoader(train, shuffle=True, **loader_options)
+    train_loader = torch.utils.data.DataLoader(train, sampler=train_sampler(train, arguments.seed), **loader_options)
     validation_loader = torch.utils.data.DataLoader(validation, **loader_options)
     model = make_model(arguments.width, len(train.classes))
     optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate)

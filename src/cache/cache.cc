@@ -89,8 +89,8 @@ class CacheImplementation final : public Cache {
   DatasetUsage Usage(DatasetId dataset) override { return store_->space.Usage(dataset); }
 
   CacheStatistics Statistics() override {
-    return {store_->space.Capacity(), store_->space.Used(), store_->hits,         store_->misses,
-            store_->corrupt,          store_->io_errors,    store_->evicted_bytes};
+    return {store_->space.Capacity(), store_->space.Used(), store_->hits,          store_->misses,
+            store_->corrupt,          store_->io_errors,    store_->evicted_bytes, store_->extents.Bytes()};
   }
 
   void Sync() override {
@@ -218,10 +218,12 @@ Status OpenParts(Store& store) {
   LEAT_ASSIGN_OR_RETURN(store.segments_directory, OpenFolder(store, "segments"));
   LEAT_ASSIGN_OR_RETURN(store.objects_directory, OpenFolder(store, "objects"));
   // What lies beside an index that knows of nothing was left by one that was lost: it would take room for ever.
-  LEAT_ASSIGN_OR_RETURN(store.index, Index::Open(store.options.directory + "/index", [&store]() -> Status {
-                          LEAT_RETURN_IF_ERROR(EmptyFolder(store, "segments"));
-                          return EmptyFolder(store, "objects");
-                        }));
+  const auto empty_folders = [&store]() -> Status {
+    LEAT_RETURN_IF_ERROR(EmptyFolder(store, "segments"));
+    return EmptyFolder(store, "objects");
+  };
+  LEAT_ASSIGN_OR_RETURN(store.index, Index::Open(store.options.directory + "/index", empty_folders, Index::kBackOff,
+                                                 store.options.database_memory));
   LEAT_RETURN_IF_ERROR(store.index->ForEach(DatasetPrefix(), "", [&](std::string_view key, std::string_view value) {
     const auto dataset = NumberIn(key, 1);
     const auto counters = DecodeCounters(value);

@@ -24,6 +24,10 @@
 #include "base/result.h"
 #include "cache/object_ref.h"
 
+namespace leat::database {
+class DatabaseMemory;
+}
+
 namespace leat::cache {
 
 inline constexpr uint64_t kSmallObjectBytesMax = 8u << 20;
@@ -39,6 +43,8 @@ struct CacheOptions {
   size_t open_large_objects_max = 256;
   // A disk that twice in a row takes so long to keep an object, or a block of a large one, is left alone for a while.
   std::chrono::milliseconds slow_write{500};
+  size_t extent_memory_bytes = 16u << 20;  // records of small objects read lately, some 300 bytes each
+  std::shared_ptr<database::DatabaseMemory> database_memory;  // null: the index has its own
 };
 
 // What a release gave back. `status` tells why the rest is still there: its records could not be read or changed.
@@ -59,6 +65,7 @@ struct CacheStatistics {
   uint64_t hits = 0, misses = 0;        // calls of Read
   uint64_t corrupt = 0, io_errors = 0;  // reads turned into misses, by cause
   uint64_t evicted_bytes = 0;
+  uint64_t extent_memory_bytes = 0;
 };
 
 // Decides who may be evicted when `wanted` needs room; returns datasets to evict whole, first to last; empty: none may

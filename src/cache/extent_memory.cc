@@ -11,7 +11,20 @@ size_t ExtentMemory::Hash::operator()(const ObjectKey& key) const {
   return part ^ (uint64_t{Value(key.dataset)} * 0x9e3779b97f4a7c15u);
 }
 
-size_t ExtentMemory::Cost(const Extent& extent) { return 192 + 4 * extent.record.checksums.size(); }
+// With the nodes of list and table, their share of its buckets, and what the allocator adds.
+size_t ExtentMemory::Cost(const Extent& extent) {
+  constexpr size_t kFixedBytes = sizeof(Extent) + sizeof(Entry) + sizeof(ObjectKey) + 7 * sizeof(void*) + 4 * 16;
+  return kFixedBytes + sizeof(uint32_t) * extent.record.checksums.size();
+}
+
+size_t ExtentMemory::Bytes() {
+  size_t bytes = 0;
+  for (Shard& shard : shards_) {
+    std::lock_guard lock(shard.mutex);
+    bytes += shard.bytes;
+  }
+  return bytes;
+}
 
 ExtentMemory::Shard& ExtentMemory::ShardOf(const ObjectKey& key) {
   return shards_[static_cast<size_t>(key.id.bytes[15]) % shards_.size()];
@@ -39,7 +52,7 @@ void ExtentMemory::Insert(const ObjectKey& key, std::shared_ptr<const Extent> ex
   shard.bytes += Cost(*extent);
   shard.by_use.push_front({key, std::move(extent)});
   shard.entries.emplace(key, shard.by_use.begin());
-  while (shard.bytes > kBytesMax / shards_.size()) {
+  while (shard.bytes > bytes_per_shard_max_) {
     const Entry& last = shard.by_use.back();
     shard.bytes -= Cost(*last.extent);
     shard.entries.erase(last.key);

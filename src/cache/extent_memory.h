@@ -22,15 +22,17 @@ struct Extent {
 
 class ExtentMemory {
  public:
-  static constexpr size_t kBytesMax = 16u << 20;  // about 64,000 extents of ordinary samples
+  explicit ExtentMemory(size_t bytes_max) : bytes_per_shard_max_(bytes_max / kShards) {}
 
   std::shared_ptr<const Extent> Find(const ObjectKey& key);
   // What must be passed to Insert, taken before the index is asked: an Erase in between makes the insertion void.
   uint64_t Generation(const ObjectKey& key);
   void Insert(const ObjectKey& key, std::shared_ptr<const Extent> extent, uint64_t generation);
   void Erase(const ObjectKey& key);
+  size_t Bytes();
 
  private:
+  static constexpr size_t kShards = 16;
   struct Hash {
     size_t operator()(const ObjectKey& key) const;
   };
@@ -48,7 +50,8 @@ class ExtentMemory {
   static size_t Cost(const Extent& extent);
   Shard& ShardOf(const ObjectKey& key);
 
-  std::array<Shard, 16> shards_;
+  const size_t bytes_per_shard_max_;
+  std::array<Shard, kShards> shards_;
 };
 
 }  // namespace leat::cache

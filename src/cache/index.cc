@@ -8,17 +8,18 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <mutex>
 #include <shared_mutex>
+#include <utility>
 
 #include "cache/records.h"
 
 namespace leat::cache {
 namespace {
 
-// Limits of the index's memory and files: a daemon of 200 MB must hold it beside the catalog.
-constexpr size_t kBlockCacheBytes = 32u << 20;
-constexpr size_t kMemtableBytes = 16u << 20;
+constexpr uint64_t kWriteBuffersMax = 2;             // the one that is written, and one on its way to disk
+constexpr uint64_t kWriteBufferBytesMax = 8u << 20;  // a larger one only makes the next start replay a longer log
 constexpr uint64_t kLogBytesMax = 32u << 20;
 constexpr int kOpenFilesMax = 256;
 
@@ -38,17 +39,18 @@ class AddCounters final : public rocksdb::AssociativeMergeOperator {
   const char* Name() const override { return "leat.AddCounters"; }
 };
 
-rocksdb::Options MakeOptions() {
+rocksdb::Options MakeOptions(const database::DatabaseMemory& memory) {
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes);
+  table.block_cache = memory.block_cache();
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.cache_index_and_filter_blocks = true;
   rocksdb::Options options;
   options.create_if_missing = true;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.merge_operator = std::make_shared<AddCounters>();
-  options.write_buffer_size = kMemtableBytes;
-  options.max_write_buffer_number = 2;
+  options.write_buffer_manager = memory.write_buffers();
+  options.write_buffer_size = std::min(kWriteBufferBytesMax, memory.WriteBufferBytesOfOne() / kWriteBuffersMax);
+  options.max_write_buffer_number = kWriteBuffersMax;
   options.max_total_wal_size = kLogBytesMax;
   options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
@@ -84,19 +86,23 @@ std::string EndOf(std::string prefix) {
 }  // namespace
 
 struct Index::Database {
+  explicit Database(std::shared_ptr<database::DatabaseMemory> shared)
+      : memory(shared ? std::move(shared) : std::make_shared<database::DatabaseMemory>()) {}
+
+  const std::shared_ptr<database::DatabaseMemory> memory;
   std::shared_mutex mutex;
   std::unique_ptr<rocksdb::DB> db;                        // null when it could not be opened anew
   std::chrono::steady_clock::time_point recover_after{};  // meaningful after a failure
 
   rocksdb::Status Open(const std::string& path) {
     rocksdb::DB* raw = nullptr;
-    const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), path, &raw);
+    const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(*memory), path, &raw);
     db.reset(raw);
     return status;
   }
   void OpenToRead(const std::string& path) {
     rocksdb::DB* raw = nullptr;
-    if (rocksdb::DB::OpenForReadOnly(MakeOptions(), path, &raw).ok()) db.reset(raw);
+    if (rocksdb::DB::OpenForReadOnly(MakeOptions(*memory), path, &raw).ok()) db.reset(raw);
   }
   rocksdb::Status Closed() const { return rocksdb::Status::IOError("it could not be opened again after a failure"); }
 };
@@ -113,8 +119,9 @@ Index::~Index() {
 }
 
 Result<std::unique_ptr<Index>> Index::Open(const std::string& path, const std::function<Status()>& on_new,
-                                           std::chrono::milliseconds back_off) {
-  auto database = std::make_unique<Database>();
+                                           std::chrono::milliseconds back_off,
+                                           std::shared_ptr<database::DatabaseMemory> memory) {
+  auto database = std::make_unique<Database>(std::move(memory));
   if (const rocksdb::Status status = database->Open(path); !status.ok()) {
     return Fail(CodeOf(status), "cannot open the cache's index: " + status.ToString());
   }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "database/database_memory.h"
 
 namespace leat::cache {
 
@@ -45,9 +46,11 @@ class Index {
   static constexpr std::chrono::seconds kBackOff{5};
 
   // kCorrupt: damaged or of another format; the caller starts empty. kIo: it may be well, and nothing of it is to be
-  // deleted. `on_new` runs before a new index is marked as made: until it has succeeded, every Open runs it.
+  // deleted. `on_new` runs before a new index is marked as made: until it has succeeded, every Open runs it. Without
+  // `memory` it has its own.
   static Result<std::unique_ptr<Index>> Open(const std::string& path, const std::function<Status()>& on_new = {},
-                                             std::chrono::milliseconds back_off = kBackOff);
+                                             std::chrono::milliseconds back_off = kBackOff,
+                                             std::shared_ptr<database::DatabaseMemory> memory = nullptr);
   ~Index();
 
   Result<std::string> Get(const std::string& key) const;  // kNotFound

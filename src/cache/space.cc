@@ -13,12 +13,17 @@ void Space::Load(DatasetId dataset, DatasetUsage usage) {
   live_ += usage.bytes;
 }
 
-bool Space::Reserve(uint64_t bytes) {
+policy::Admission Space::Admit(uint64_t bytes, bool evicting, bool tail_asked) {
   std::lock_guard lock(mutex_);
-  const uint64_t taken = UsedLocked() + tail_;
-  if (taken > capacity_ || bytes > capacity_ - taken) return false;
-  reserved_ += bytes;
-  return true;
+  const policy::Admission admission = policy::Admit({.capacity_bytes = capacity_,
+                                                     .used_bytes = UsedLocked(),
+                                                     .tail_bytes = tail_,
+                                                     .tail_asked = tail_asked,
+                                                     .evicting = evicting,
+                                                     .disk_rests = BackingOffLocked()},
+                                                    bytes);
+  if (admission == policy::Admission::kKeep) reserved_ += bytes;
+  return admission;
 }
 
 void Space::Unreserve(uint64_t bytes) {
@@ -80,15 +85,9 @@ uint64_t Space::Free() const {
   return UsedLocked() >= capacity_ ? 0 : capacity_ - UsedLocked();
 }
 
-bool Space::HasTail() const {
-  std::lock_guard lock(mutex_);
-  return tail_ > 0;
-}
-
 uint64_t Space::Lacking(uint64_t bytes) const {
   std::lock_guard lock(mutex_);
-  const uint64_t wanted = UsedLocked() + bytes;
-  return wanted > capacity_ ? wanted - capacity_ : 0;
+  return policy::Lacking({.capacity_bytes = capacity_, .used_bytes = UsedLocked()}, bytes);
 }
 
 void Space::DiskRefused() {
@@ -98,6 +97,10 @@ void Space::DiskRefused() {
 
 bool Space::BackingOff() const {
   std::lock_guard lock(mutex_);
+  return BackingOffLocked();
+}
+
+bool Space::BackingOffLocked() const {
   return refused_until_ != std::chrono::steady_clock::time_point{} && std::chrono::steady_clock::now() < refused_until_;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Space: who holds how much of the capacity. Live bytes (committed), reserved bytes (writes in progress), stuck bytes
 // (nobody's, but the disk did not give them back) and the tail (preallocated to the open segment, given back when
-// anybody else needs it). Nothing is reserved past the capacity. Threads: any; one mutex. Pure accounting: no I/O.
+// anybody else needs it). Nothing is reserved past the capacity. Who gets room is decided in policy/admission.h.
+// Threads: any; one mutex. Pure accounting: no I/O.
 #pragma once
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <mutex>
 
 #include "cache/cache.h"
+#include "policy/admission.h"
 
 namespace leat::cache {
 
@@ -21,7 +23,8 @@ class Space {
   explicit Space(uint64_t capacity_bytes) : capacity_(capacity_bytes) {}
 
   void Load(DatasetId dataset, DatasetUsage usage);  // at open, from the index
-  bool Reserve(uint64_t bytes);
+  // Decides, and reserves at the same time what is to be kept. `tail_asked`: the tail was asked back for this already.
+  policy::Admission Admit(uint64_t bytes, bool evicting, bool tail_asked);
   void Unreserve(uint64_t bytes);
   // As much as it may, up to `bytes`, but at most an eighth of what is free.
   uint64_t ReserveTail(uint64_t bytes);
@@ -35,7 +38,6 @@ class Space {
   uint64_t Used() const;  // live, reserved and stuck
   uint64_t Free() const;
   uint64_t Capacity() const { return capacity_; }
-  bool HasTail() const;
   // How many of `bytes` do not fit beside what is used.
   uint64_t Lacking(uint64_t bytes) const;
 
@@ -44,6 +46,7 @@ class Space {
 
  private:
   uint64_t UsedLocked() const { return live_ + reserved_ + stuck_; }
+  bool BackingOffLocked() const;
 
   const uint64_t capacity_;
   mutable std::mutex mutex_;

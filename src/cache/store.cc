@@ -10,6 +10,9 @@
 #include "cache/step.h"
 
 namespace leat::cache {
+
+using policy::Admission;
+
 namespace {
 int64_t Negative(uint64_t bytes) { return -static_cast<int64_t>(bytes); }
 }  // namespace
@@ -40,17 +43,12 @@ void Store::WriteTook(std::chrono::steady_clock::duration took) {
 }
 
 Status Store::Reserve(DatasetId wanted, uint64_t bytes) {
-  if (space.BackingOff()) {
-    return Fail(ErrorCode::kBusy, "the cache's disk refused a write or was too slow a moment ago");
-  }
-  if (bytes > space.Capacity()) return Full(bytes);
-  if (space.Reserve(bytes)) return {};
+  const Admission admission = space.Admit(bytes, evictor.Busy(), /*tail_asked=*/false);
+  if (admission != Admission::kTakeBackTail && admission != Admission::kMakeRoom) return Answer(admission, bytes);
   {
     // One thread at a time asks, so that two do not evict twice what is needed; it does little more than ask.
     std::unique_lock lock(asking_mutex);
-    if (!asked.wait_for(lock, kAskingTime, [this] { return !asking; })) {
-      return Fail(ErrorCode::kBusy, "room is being made in the cache");
-    }
+    if (!asked.wait_for(lock, kAskingTime, [this] { return !asking; })) return Answer(Admission::kLater, bytes);
     asking = true;
   }
   Status reserved = MakeRoom(wanted, bytes);
@@ -62,24 +60,26 @@ Status Store::Reserve(DatasetId wanted, uint64_t bytes) {
   return reserved;
 }
 
-Status Store::Full(uint64_t bytes) const {
+Status Store::Answer(Admission admission, uint64_t bytes) const {
+  if (admission == Admission::kKeep) return {};
+  if (admission == Admission::kLater) {
+    return Fail(ErrorCode::kBusy, space.BackingOff() ? "the cache's disk refused a write or was too slow a moment ago"
+                                                     : "room is being made in the cache");
+  }
   return Fail(ErrorCode::kNoSpace, "the cache is full: " + FormatBytes(bytes) + " more do not fit in " +
                                        FormatBytes(space.Capacity()) + "; raise its capacity or release a dataset");
 }
 
 Status Store::MakeRoom(DatasetId wanted, uint64_t bytes) {
-  const auto being_made = [] { return Fail(ErrorCode::kBusy, "room is being made in the cache"); };
-  // While an eviction runs the tail is left alone: sealing a segment for each object that comes meanwhile would make
-  // many small ones.
-  if (evictor.Busy()) return space.Reserve(bytes) ? Status() : being_made();
-  if (space.Reserve(bytes)) return {};  // another thread or an eviction made room just now
-  if (space.HasTail()) {
+  // Asked anew: another thread or an eviction may have made room just now.
+  Admission admission = space.Admit(bytes, evictor.Busy(), /*tail_asked=*/false);
+  if (admission == Admission::kTakeBackTail) {
     segments->SealCurrent();
-    if (space.Reserve(bytes)) return {};
+    admission = space.Admit(bytes, evictor.Busy(), /*tail_asked=*/true);
   }
-  std::vector<DatasetId> chosen;
+  if (admission != Admission::kMakeRoom) return Answer(admission, bytes);
   const uint64_t lacking = space.Lacking(bytes);
-  if (lacking == 0) return being_made();  // a tail that is being given back is counted still
+  if (lacking == 0) return Answer(Admission::kLater, bytes);  // somebody gave room back since
   // What holds nothing, or gave nothing back, makes no room and would be chosen again and again.
   std::set<DatasetId> fruitless;
   {
@@ -88,14 +88,15 @@ Status Store::MakeRoom(DatasetId wanted, uint64_t bytes) {
   }
   uint64_t fruitless_bytes = 0;
   for (const DatasetId dataset : fruitless) fruitless_bytes += space.Usage(dataset).bytes;
+  std::vector<DatasetId> chosen;
   if (chooser) chosen = chooser(wanted, lacking + fruitless_bytes);
   chosen.erase(
       std::remove_if(chosen.begin(), chosen.end(),
                      [&](DatasetId dataset) { return space.Usage(dataset).bytes == 0 || fruitless.contains(dataset); }),
       chosen.end());
-  if (chosen.empty()) return Full(bytes);
+  if (chosen.empty()) return Answer(Admission::kReadThrough, bytes);
   evictor.Evict(std::move(chosen), lacking);
-  return being_made();
+  return Answer(Admission::kLater, bytes);
 }
 
 uint64_t Store::Evict(DatasetId dataset, const std::atomic<bool>& stop) {

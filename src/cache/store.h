@@ -40,7 +40,7 @@ struct Store {
   std::unique_ptr<Index> index;
   std::unique_ptr<Segments> segments;
   std::unique_ptr<LargeObjects> large;
-  ExtentMemory extents;
+  ExtentMemory extents{options.extent_memory_bytes};
   std::array<std::mutex, kStripes> commit_locks;
   std::atomic<uint64_t> hits{0}, misses{0}, corrupt{0}, io_errors{0}, evicted_bytes{0};
   std::atomic<int> slow_writes{0};
@@ -75,7 +75,8 @@ struct Store {
   std::shared_ptr<LargeObject> FindLarge(const ObjectRef& object);
 
  private:
-  Status Full(uint64_t bytes) const;
+  // What one who wants room hears of a decision that is final.
+  Status Answer(policy::Admission admission, uint64_t bytes) const;
   Status MakeRoom(DatasetId wanted, uint64_t bytes);
   Released ReleaseLargeLocked(const ObjectKey& key);
 };

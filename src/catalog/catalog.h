@@ -22,6 +22,10 @@
 #include "model/ids.h"
 #include "model/object.h"
 
+namespace leat::database {
+class DatabaseMemory;
+}
+
 namespace leat::catalog {
 
 enum class FileType : uint8_t { kFile = 1, kDirectory = 2, kSymlink = 3 };
@@ -73,10 +77,9 @@ struct CatalogTotals {
 class Catalog {
  public:
   struct Options {
-    std::string directory;   // made if missing
-    std::string key_prefix;  // the repository's prefix, empty or ending in '/'
-    uint64_t block_cache_bytes = 32u << 20;
-    uint64_t memtable_bytes = 16u << 20;
+    std::string directory;                             // made if missing
+    std::string key_prefix;                            // the repository's prefix, empty or ending in '/'
+    std::shared_ptr<database::DatabaseMemory> memory;  // null: it has its own
   };
   // Opens or creates. kCorrupt / kNotSupported: the message says to remove the directory (a catalog can be imported
   // again).
@@ -87,7 +90,10 @@ class Catalog {
   // --- reading; kNotFound when there is none
   virtual Result<Inode> Get(InodeId id) = 0;  // also removed ones
   virtual Result<Inode> Lookup(InodeId parent, std::string_view name) = 0;
-  // Entries of `directory` in name order after the entry whose inode is `cookie` (0: from the start), at most `count`.
+  // Entries of `directory` in name order after the entry whose inode is `cookie` (0: from the start), until `visit`
+  // returns false. The inode is good for the call only.
+  virtual Status VisitDirectory(InodeId directory, uint64_t cookie, const std::function<bool(const Inode&)>& visit) = 0;
+  // The same, at most `count`.
   virtual Result<std::vector<DirectoryEntry>> ReadDirectory(InodeId directory, uint64_t cookie, size_t count) = 0;
   // Files below `directory` (itself, when it is a file), depth first in name order, resumed by the last inode visited.
   // Used to plan restores. `visit` returns false to stop.

@@ -104,7 +104,7 @@ void RocksCatalog::AddMoved(Change& change, Record record) {
 
 Result<InodeId> RocksCatalog::DirectoryOfPrefix(Change& change, std::string_view prefix) {
   if (prefix.empty()) return kRootInode;
-  if (const auto found = directories_.find(std::string(prefix)); found != directories_.end()) return found->second;
+  if (const auto found = directories_.find(prefix); found != directories_.end()) return found->second;
   const std::string_view without_slash = prefix.substr(0, prefix.size() - 1);
   const size_t slash = without_slash.rfind('/');
   const size_t start = slash == std::string_view::npos ? 0 : slash + 1;

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "catalog/tree_cursor.h"
+#include "database/database_memory.h"
 #include "model/key_rules.h"
 
 namespace leat::catalog {
@@ -19,19 +20,20 @@ namespace {
 constexpr std::string_view kVersion = "1";
 constexpr uint64_t kFirstInode = 1024;  // below: the root and numbers for files that the file system makes up
 constexpr size_t kForgottenPerBatch = 10'000;
+constexpr uint64_t kWriteBufferBytesMax = 16u << 20;  // of all families together
 
 std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 rocksdb::Slice Slice(std::string_view text) { return {text.data(), text.size()}; }
 
 // Sized for two cores and many file systems open at once.
-rocksdb::DBOptions DatabaseOptions(const Catalog::Options& options) {
+rocksdb::DBOptions DatabaseOptions(const database::DatabaseMemory& memory, uint64_t write_buffer_bytes) {
   rocksdb::DBOptions database;
   database.create_if_missing = true;
   database.create_missing_column_families = true;
   database.max_background_jobs = 2;
   database.max_open_files = 128;
-  database.db_write_buffer_size = options.memtable_bytes;
-  database.max_total_wal_size = 4 * options.memtable_bytes;
+  database.write_buffer_manager = memory.write_buffers();
+  database.max_total_wal_size = 4 * write_buffer_bytes;
   database.bytes_per_sync = 1 << 20;
   database.stats_dump_period_sec = 0;
   database.stats_persist_period_sec = 0;
@@ -63,8 +65,10 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>
 
 Result<Storage> OpenStorage(const Catalog::Options& options) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(options.directory, 0700));
-  const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
-  const uint64_t large = std::max<uint64_t>(options.memtable_bytes / 2, 256 << 10), small = 256 << 10;
+  const auto memory = options.memory ? options.memory : std::make_shared<database::DatabaseMemory>();
+  const auto& cache = memory->block_cache();
+  const uint64_t write_buffer_bytes = std::min(kWriteBufferBytesMax, memory->WriteBufferBytesOfOne());
+  const uint64_t large = std::max<uint64_t>(write_buffer_bytes / 2, 256 << 10), small = 256 << 10;
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache, small, false)},
       {"inodes", FamilyOptions(cache, large, false)},
@@ -73,7 +77,8 @@ Result<Storage> OpenStorage(const Catalog::Options& options) {
   };
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* database = nullptr;
-  const auto status = rocksdb::DB::Open(DatabaseOptions(options), options.directory, families, &handles, &database);
+  const auto status =
+      rocksdb::DB::Open(DatabaseOptions(*memory, write_buffer_bytes), options.directory, families, &handles, &database);
   const std::string what = "cannot open the catalog in " + options.directory;
   if (!status.ok()) {
     // The two ways in which RocksDB says that it is open already, in another process and in this one.
@@ -219,7 +224,8 @@ Result<Inode> RocksCatalog::Lookup(InodeId parent, std::string_view name) {
   return Get(entry.id);
 }
 
-Result<std::vector<DirectoryEntry>> RocksCatalog::ReadDirectory(InodeId directory, uint64_t cookie, size_t count) {
+Status RocksCatalog::VisitDirectory(InodeId directory, uint64_t cookie,
+                                    const std::function<bool(const Inode&)>& visit) {
   std::string first = InodeKey(directory);
   if (cookie != 0) {
     LEAT_ASSIGN_OR_RETURN(const Inode last, Get(InodeId{cookie}));
@@ -238,8 +244,8 @@ Result<std::vector<DirectoryEntry>> RocksCatalog::ReadDirectory(InodeId director
   const std::unique_ptr<rocksdb::Iterator> inodes(storage_.database->NewIterator(options, storage_.inodes));
   options.iterate_upper_bound = &bound;
   const std::unique_ptr<rocksdb::Iterator> entries(storage_.database->NewIterator(options, storage_.entries));
-  std::vector<DirectoryEntry> found;
-  for (entries->Seek(first); entries->Valid() && found.size() < count; entries->Next()) {
+  Record record;
+  for (entries->Seek(first); entries->Valid(); entries->Next()) {
     LEAT_ASSIGN_OR_RETURN(const Entry entry, DecodeEntry(View(entries->value())));
     // Files imported together have consecutive numbers: the next record is mostly the one wanted.
     const std::string key = InodeKey(entry.id);
@@ -251,10 +257,20 @@ Result<std::vector<DirectoryEntry>> RocksCatalog::ReadDirectory(InodeId director
                   "a directory entry of the catalog names no inode; remove the catalog's directory, "
                   "it is then imported again");
     }
-    LEAT_ASSIGN_OR_RETURN(Record record, DecodeRecord(entry.id, View(inodes->value()), storage_.key_prefix));
-    found.push_back({std::move(record.inode)});
+    LEAT_RETURN_IF_ERROR(DecodeRecordInto(entry.id, View(inodes->value()), storage_.key_prefix, record));
+    if (!visit(record.inode)) return {};
   }
   if (!entries->status().ok()) return FailRocks(entries->status(), "cannot read the catalog's entries");
+  return {};
+}
+
+Result<std::vector<DirectoryEntry>> RocksCatalog::ReadDirectory(InodeId directory, uint64_t cookie, size_t count) {
+  std::vector<DirectoryEntry> found;
+  if (count == 0) return found;
+  LEAT_RETURN_IF_ERROR(VisitDirectory(directory, cookie, [&](const Inode& inode) {
+    found.push_back({inode});
+    return found.size() < count;
+  }));
   return found;
 }
 
@@ -302,6 +318,11 @@ CatalogTotals RocksCatalog::Totals() {
 }
 
 void RocksCatalog::Sync() {
+  // What is in write buffers would take from the other databases' share for as long as this one has nothing to write.
+  rocksdb::FlushOptions flush;
+  flush.wait = false;
+  flush.allow_write_stall = true;
+  storage_.database->Flush(flush, {storage_.inodes, storage_.entries, storage_.removed}).PermitUncheckedError();
   const auto status = storage_.database->SyncWAL();
   if (!status.ok()) LogError("cannot sync the catalog in " + options_.directory + ": " + status.ToString());
 }

@@ -20,6 +20,7 @@ class RocksCatalog final : public Catalog {
   void SetListener(ChangeListener* listener) override { listener_ = listener; }
   Result<Inode> Get(InodeId id) override;
   Result<Inode> Lookup(InodeId parent, std::string_view name) override;
+  Status VisitDirectory(InodeId directory, uint64_t cookie, const std::function<bool(const Inode&)>& visit) override;
   Result<std::vector<DirectoryEntry>> ReadDirectory(InodeId directory, uint64_t cookie, size_t count) override;
   Status VisitFiles(InodeId directory, const std::function<bool(const Inode&)>& visit) override;
   Result<InodeId> ResolvePath(std::string_view path) override;
@@ -77,7 +78,11 @@ class RocksCatalog final : public Catalog {
   std::atomic<ChangeListener*> listener_{nullptr};
   std::mutex write_mutex_;  // protects what follows
   // Prefix (relative) -> its live directory: what consecutive keys of a page share.
-  std::unordered_map<std::string, InodeId> directories_;
+  struct PrefixHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view prefix) const { return std::hash<std::string_view>()(prefix); }
+  };
+  std::unordered_map<std::string, InodeId, PrefixHash, std::equal_to<>> directories_;
   // New inode -> old one, of files that changed place since the last BeginSweep() without being named by a listing: for
   // a sweep they are as old, and as seen, as they were before.
   std::unordered_map<uint64_t, InodeId> moved_from_;

@@ -61,20 +61,22 @@ bool RocksCatalog::IsGone(InodeId file, const SeenSet& seen, uint64_t mark) cons
 Status RocksCatalog::SweepEntries(SweepFrame& frame, const SeenSet& seen, uint64_t mark, bool is_top,
                                   std::vector<InodeId>& below, bool& done) {
   return Apply([&](Change& change) -> Status {
-    LEAT_ASSIGN_OR_RETURN(const auto entries, change.CommittedEntries(frame.directory, frame.after, kSweepPage));
-    done = entries.size() < kSweepPage;
-    for (const auto& [name, entry] : entries) {
-      frame.after = name;
+    size_t left = kSweepPage;
+    std::string last;
+    const auto look_at = [&](std::string_view name, Entry entry) -> Result<bool> {
+      if (--left == 0) last = name;
       if (entry.type == FileType::kDirectory) {
         below.push_back(entry.id);
-        continue;
+      } else if ((!is_top || name != kObjectBesideDirectoryName) && IsGone(entry.id, seen, mark)) {
+        // Not x/@leat-object of the top: its key is `x`, which a listing of `x/` does not hold.
+        LEAT_ASSIGN_OR_RETURN(Record record, change.Get(entry.id));
+        change.Remove(std::move(record));
       }
-      // The key of x/@leat-object is `x`, which a listing of `x/` does not hold.
-      if (is_top && name == kObjectBesideDirectoryName) continue;
-      if (!IsGone(entry.id, seen, mark)) continue;
-      LEAT_ASSIGN_OR_RETURN(Record record, change.Get(entry.id));
-      change.Remove(std::move(record));
-    }
+      return left > 0;
+    };
+    LEAT_RETURN_IF_ERROR(change.VisitCommitted(frame.directory, frame.after, look_at));
+    done = left > 0;
+    frame.after = std::move(last);
     return {};
   });
 }

@@ -194,6 +194,25 @@ TEST_F(CatalogTest, ReadingGoesOnAfterARemovedEntry) {
   EXPECT_FALSE(catalog_->ReadDirectory(kRootInode, 999'999, 1));
 }
 
+TEST_F(CatalogTest, AVisitOfADirectoryEndsWhereItIsToldAndGoesOnFromThere) {
+  std::vector<ObjectInfo> objects;
+  for (char letter = 'a'; letter <= 'j'; ++letter) objects.push_back(Object(std::string("p/") + letter));
+  objects[1].storage_class = "GLACIER";
+  Upsert(objects);
+  std::string names;
+  uint64_t cookie = 0;
+  for (int turn = 0; turn < 5; ++turn) {
+    int left = 3;
+    ASSERT_TRUE(catalog_->VisitDirectory(kRootInode, cookie, [&](const Inode& inode) {
+      EXPECT_EQ(inode.storage_class, inode.name == "b" ? "GLACIER" : "");
+      names += inode.name;
+      cookie = Value(inode.id);
+      return --left > 0;
+    }));
+  }
+  EXPECT_EQ(names, "abcdefghij");
+}
+
 TEST_F(CatalogTest, MetadataSurvivesAListingThatTellsMilliseconds) {
   constexpr int64_t kSecond = 1'000'000'000;
   ObjectInfo listed = Object("p/f"), told = listed;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalog/change.h"
 
+#include <cstring>
+
 #include "base/check.h"
 
 namespace leat::catalog {
@@ -31,7 +33,8 @@ tl::unexpected<Error> FailRocks(const rocksdb::Status& status, std::string_view 
 }
 
 Result<std::optional<Entry>> Change::Find(InodeId parent, std::string_view name) {
-  std::string key = EntryKey(parent, name);
+  EntryKeyInto(parent, name, key_);
+  const std::string& key = key_;
   if (const auto found = entries_.find(key); found != entries_.end()) return found->second;
   if (!entry_cursor_) {
     entry_cursor_.reset(storage_.database->NewIterator(CursorOptions(), storage_.entries));
@@ -50,7 +53,7 @@ Result<std::optional<Entry>> Change::Find(InodeId parent, std::string_view name)
     if (seek) entry_cursor_->Seek(key);
   }
   if (!entry_cursor_->status().ok()) return FailRocks(entry_cursor_->status(), "cannot read the catalog's entries");
-  cursor_floor_ = std::move(key);
+  cursor_floor_ = key;
   if (!entry_cursor_->Valid() || View(entry_cursor_->key()) != cursor_floor_) return std::optional<Entry>();
   LEAT_ASSIGN_OR_RETURN(const Entry entry, DecodeEntry(View(entry_cursor_->value())));
   return std::optional(entry);
@@ -74,21 +77,21 @@ Result<Record> Change::Get(InodeId id) {
   return DecodeRecord(id, View(inode_cursor_->value()), storage_.key_prefix);
 }
 
-Result<std::vector<std::pair<std::string, Entry>>> Change::CommittedEntries(InodeId directory, std::string_view after,
-                                                                            size_t count) {
+Status Change::VisitCommitted(InodeId directory, std::string_view after,
+                              const std::function<Result<bool>(std::string_view name, Entry entry)>& visit) {
   const std::string first = after.empty() ? InodeKey(directory) : EntryKey(directory, after) + '\0';
   const std::string end = InodeKey(InodeId{Value(directory) + 1});
   rocksdb::ReadOptions options;
   const rocksdb::Slice bound(end);
   options.iterate_upper_bound = &bound;
   const std::unique_ptr<rocksdb::Iterator> cursor(storage_.database->NewIterator(options, storage_.entries));
-  std::vector<std::pair<std::string, Entry>> found;
-  for (cursor->Seek(first); cursor->Valid() && found.size() < count; cursor->Next()) {
+  for (cursor->Seek(first); cursor->Valid(); cursor->Next()) {
     LEAT_ASSIGN_OR_RETURN(const Entry entry, DecodeEntry(View(cursor->value())));
-    found.emplace_back(View(cursor->key()).substr(8), entry);
+    LEAT_ASSIGN_OR_RETURN(const bool go_on, visit(View(cursor->key()).substr(8), entry));
+    if (!go_on) return {};
   }
   if (!cursor->status().ok()) return FailRocks(cursor->status(), "cannot read the catalog's entries");
-  return found;
+  return {};
 }
 
 Result<std::vector<std::pair<std::string, Entry>>> Change::FirstEntries(InodeId directory, size_t count) {
@@ -98,15 +101,16 @@ Result<std::vector<std::pair<std::string, Entry>>> Change::FirstEntries(InodeId 
   for (const auto& [key, entry] : entries_) {
     if (!key.starts_with(prefix)) continue;
     if (entry) {
-      live[key.substr(8)] = *entry;
+      live[std::string(key.substr(8))] = *entry;
     } else {
       ++taken_away;
     }
   }
-  LEAT_ASSIGN_OR_RETURN(auto committed, CommittedEntries(directory, "", count + taken_away));
-  for (auto& [name, entry] : committed) {
-    if (!entries_.contains(EntryKey(directory, name))) live.emplace(std::move(name), entry);
-  }
+  size_t left = count + taken_away;
+  LEAT_RETURN_IF_ERROR(VisitCommitted(directory, "", [&](std::string_view name, Entry entry) -> Result<bool> {
+    if (!entries_.contains(EntryKey(directory, name))) live.emplace(name, entry);
+    return --left > 0;
+  }));
   std::vector<std::pair<std::string, Entry>> result;
   for (const auto& item : live) {
     if (result.size() == count) break;
@@ -125,10 +129,27 @@ void Change::Count(const Record& record, bool add) {
   }
 }
 
+std::string_view Change::Keep(std::string_view bytes) {
+  if (bytes.empty()) return {};
+  char* const copy = static_cast<char*>(memory_.allocate(bytes.size(), 1));
+  std::memcpy(copy, bytes.data(), bytes.size());
+  return {copy, bytes.size()};
+}
+
 void Change::PutRecord(const Record& record) {
-  std::string bytes = EncodeRecord(record, storage_.key_prefix);
-  LEAT_CHECK(batch_.Put(storage_.inodes, InodeKey(record.inode.id), bytes).ok());
-  records_[Value(record.inode.id)] = std::move(bytes);
+  EncodeRecordInto(record, storage_.key_prefix, bytes_);
+  LEAT_CHECK(batch_.Put(storage_.inodes, InodeKey(record.inode.id), bytes_).ok());
+  records_[Value(record.inode.id)] = Keep(bytes_);
+}
+
+void Change::PutEntry(const std::string& key, std::optional<Entry> entry) {
+  LEAT_CHECK(
+      (entry ? batch_.Put(storage_.entries, key, EncodeEntry(*entry)) : batch_.Delete(storage_.entries, key)).ok());
+  if (const auto found = entries_.find(key); found != entries_.end()) {
+    found->second = entry;
+  } else {
+    entries_.emplace(Keep(key), entry);
+  }
 }
 
 InodeId Change::Add(Record record) {
@@ -138,9 +159,8 @@ InodeId Change::Add(Record record) {
   }
   record.inode.id = InodeId{counters_.next_inode++};
   const Entry entry{record.inode.id, record.inode.type};
-  std::string key = EntryKey(record.inode.parent, record.inode.name);
-  LEAT_CHECK(batch_.Put(storage_.entries, key, EncodeEntry(entry)).ok());
-  entries_.insert_or_assign(std::move(key), entry);
+  EntryKeyInto(record.inode.parent, record.inode.name, key_);
+  PutEntry(key_, entry);
   PutRecord(record);
   Count(record, true);
   events_.push_back({Event::Kind::kAdded, record.inode.parent, std::move(record.inode.name), entry.id});
@@ -150,10 +170,9 @@ InodeId Change::Add(Record record) {
 void Change::Remove(Record record) {
   Count(record, false);
   record.inode.removed = true;
-  std::string key = EntryKey(record.inode.parent, record.inode.name);
-  LEAT_CHECK(batch_.Delete(storage_.entries, key).ok());
   LEAT_CHECK(batch_.Put(storage_.removed, InodeKey(record.inode.id), rocksdb::Slice()).ok());
-  entries_.insert_or_assign(std::move(key), std::nullopt);
+  EntryKeyInto(record.inode.parent, record.inode.name, key_);
+  PutEntry(key_, std::nullopt);
   PutRecord(record);
   events_.push_back({Event::Kind::kRemoved, record.inode.parent, record.inode.name, record.inode.id});
 }

@@ -8,10 +8,13 @@
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -51,9 +54,10 @@ class Change {
 
   Result<std::optional<Entry>> Find(InodeId parent, std::string_view name);
   Result<Record> Get(InodeId id);
-  // Names and entries in `directory` after `after` (not in this change, committed ones only), at most `count`.
-  Result<std::vector<std::pair<std::string, Entry>>> CommittedEntries(InodeId directory, std::string_view after,
-                                                                      size_t count);
+  // Names and entries in `directory` after `after` (not in this change, committed ones only), until `visit` returns
+  // false.
+  Status VisitCommitted(InodeId directory, std::string_view after,
+                        const std::function<Result<bool>(std::string_view name, Entry entry)>& visit);
   // At most `count` live entries, this change's included.
   Result<std::vector<std::pair<std::string, Entry>>> FirstEntries(InodeId directory, size_t count);
 
@@ -69,13 +73,18 @@ class Change {
 
  private:
   void PutRecord(const Record& record);
+  void PutEntry(const std::string& key, std::optional<Entry> entry);
+  std::string_view Keep(std::string_view bytes);  // a copy that lives as long as this
   void Count(const Record& record, bool add);
 
   Storage& storage_;
   Counters counters_;
   rocksdb::WriteBatch batch_;
-  std::unordered_map<std::string, std::optional<Entry>> entries_;  // by EntryKey; nothing: taken away
-  std::unordered_map<uint64_t, std::string> records_;
+  // A page's thousand names and records come one by one and go all at once.
+  std::pmr::monotonic_buffer_resource memory_;
+  std::pmr::unordered_map<std::string_view, std::optional<Entry>> entries_{&memory_};  // by EntryKey; nothing: gone
+  std::pmr::unordered_map<uint64_t, std::string_view> records_{&memory_};
+  std::string key_, bytes_;  // of the entry and the record at hand
   std::vector<Event> events_;
   // Pages come sorted, so that what a lookup wants is mostly where the last one stopped.
   std::unique_ptr<rocksdb::Iterator> entry_cursor_;

@@ -58,6 +58,7 @@ class ImporterImplementation final : public Importer {
   ~ImporterImplementation() override;
   void StartThread() {
     thread_ = std::thread([this] {
+      pthread_setname_np(pthread_self(), "leat-import");
       Mailbox::Message message;
       while (mailbox_->Take(message)) {
         message();

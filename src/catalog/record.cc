@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalog/record.h"
 
+#include <array>
+#include <optional>
+
 #include "base/check.h"
 
 namespace leat::catalog {
@@ -71,7 +74,7 @@ class Reader {
     rest_.remove_prefix(length);
     return taken;
   }
-  std::string Bytes() { return std::string(Raw(Varint())); }
+  std::string_view Bytes() { return Raw(Varint()); }
   uint64_t Bad() {
     ok_ = false;
     rest_ = {};
@@ -91,26 +94,31 @@ int HexDigit(char digit) {
   return -1;
 }
 
-// "\"<32 lower-case hex digits>\"" -> its 16 bytes; anything else: empty.
-std::string PackEtag(std::string_view etag) {
-  std::string packed;
-  if (etag.size() != 34 || etag.front() != '"' || etag.back() != '"') return packed;
-  for (size_t at = 1; at < 33; at += 2) {
-    const int high = HexDigit(etag[at]), low = HexDigit(etag[at + 1]);
-    if (high < 0 || low < 0) return {};
-    packed += static_cast<char>(high * 16 + low);
+constexpr size_t kMd5Bytes = 16;
+using PackedEtag = std::array<char, kMd5Bytes>;
+
+// "\"<32 lower-case hex digits>\"" -> its 16 bytes; anything else: nothing.
+std::optional<PackedEtag> PackEtag(std::string_view etag) {
+  if (etag.size() != 2 * kMd5Bytes + 2 || etag.front() != '"' || etag.back() != '"') return std::nullopt;
+  PackedEtag packed;
+  for (size_t i = 0; i < kMd5Bytes; ++i) {
+    const int high = HexDigit(etag[1 + 2 * i]), low = HexDigit(etag[2 + 2 * i]);
+    if (high < 0 || low < 0) return std::nullopt;
+    packed[i] = static_cast<char>(high * 16 + low);
   }
   return packed;
 }
 
-std::string UnpackEtag(std::string_view packed) {
+void UnpackEtag(std::string_view packed, std::string& etag) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string etag = "\"";
+  etag.resize(2 * packed.size() + 2);
+  size_t at = 0;
+  etag[at++] = '"';
   for (const char byte : packed) {
-    etag += kDigits[static_cast<uint8_t>(byte) >> 4];
-    etag += kDigits[static_cast<uint8_t>(byte) & 15];
+    etag[at++] = kDigits[static_cast<uint8_t>(byte) >> 4];
+    etag[at++] = kDigits[static_cast<uint8_t>(byte) & 15];
   }
-  return etag + '"';
+  etag[at] = '"';
 }
 
 // What stands after the last '/', one at the very end not counted.
@@ -148,13 +156,13 @@ tl::unexpected<Error> Malformed(std::string_view what) {
 
 }  // namespace
 
-std::string EncodeRecord(const Record& record, std::string_view key_prefix) {
+void EncodeRecordInto(const Record& record, std::string_view key_prefix, std::string& out) {
   const Inode& inode = record.inode;
   LEAT_CHECK(inode.key.starts_with(key_prefix));
   const auto key = std::string_view(inode.key).substr(key_prefix.size());
-  const std::string packed_etag = PackEtag(inode.etag);
-  const uint64_t flags = FlagsOf(record, key, !packed_etag.empty());
-  std::string out;
+  const auto packed_etag = PackEtag(inode.etag);
+  const uint64_t flags = FlagsOf(record, key, packed_etag.has_value());
+  out.clear();
   out.reserve(64 + key.size() + inode.etag.size());
   out += static_cast<char>(kRecordVersion);
   PutVarint(flags, out);
@@ -162,7 +170,7 @@ std::string EncodeRecord(const Record& record, std::string_view key_prefix) {
   PutBytes(key, out);
   if (!(flags & kNameFromKey)) PutBytes(inode.name, out);
   if (flags & kHexEtag) {
-    out += packed_etag;
+    out.append(packed_etag->data(), packed_etag->size());
   } else {
     PutBytes(inode.etag, out);
   }
@@ -182,11 +190,15 @@ std::string EncodeRecord(const Record& record, std::string_view key_prefix) {
     }
   }
   if (inode.type == FileType::kSymlink) PutBytes(inode.symlink_target, out);
+}
+
+std::string EncodeRecord(const Record& record, std::string_view key_prefix) {
+  std::string out;
+  EncodeRecordInto(record, key_prefix, out);
   return out;
 }
 
-Result<Record> DecodeRecord(InodeId id, std::string_view bytes, std::string_view key_prefix) {
-  Record record;
+Status DecodeRecordInto(InodeId id, std::string_view bytes, std::string_view key_prefix, Record& record) {
   Inode& inode = record.inode;
   if (bytes.empty() || static_cast<uint8_t>(bytes.front()) != kRecordVersion) return Malformed("inode record");
   Reader reader(bytes.substr(1));
@@ -199,30 +211,40 @@ Result<Record> DecodeRecord(InodeId id, std::string_view bytes, std::string_view
   record.has_marker = flags & kHasMarker;
   inode.metadata_known = flags & kMetadataKnown;
   inode.parent = InodeId{reader.Varint()};
-  const std::string_view key = reader.Raw(reader.Varint());
-  inode.key.reserve(key_prefix.size() + key.size());
-  inode.key.append(key_prefix).append(key);
-  inode.name = flags & kNameFromKey ? std::string(LastComponent(key)) : reader.Bytes();
-  inode.etag = flags & kHexEtag ? UnpackEtag(reader.Raw(16)) : reader.Bytes();
+  const std::string_view key = reader.Bytes();
+  inode.key.assign(key_prefix).append(key);
+  inode.name = flags & kNameFromKey ? LastComponent(key) : reader.Bytes();
+  if (flags & kHexEtag) {
+    UnpackEtag(reader.Raw(kMd5Bytes), inode.etag);
+  } else {
+    inode.etag = reader.Bytes();
+  }
   inode.size_bytes = reader.Varint();
   record.last_modified_ns = reader.Signed();
   if ((flags & kWholeSeconds) && __builtin_mul_overflow(record.last_modified_ns, kSecond, &record.last_modified_ns)) {
     return Malformed("inode record");
   }
   inode.mtime_ns = flags & kMtime ? reader.Signed() : record.last_modified_ns;
-  if (flags & kAtime) inode.atime_ns = reader.Signed();
-  if (flags & kMode) inode.mode = reader.Varint32();
-  if (flags & kUid) inode.uid = reader.Varint32();
-  if (flags & kGid) inode.gid = reader.Varint32();
-  if (flags & kStorageClass) inode.storage_class = reader.Bytes();
+  inode.atime_ns = flags & kAtime ? std::optional(reader.Signed()) : std::nullopt;
+  inode.mode = flags & kMode ? std::optional(reader.Varint32()) : std::nullopt;
+  inode.uid = flags & kUid ? std::optional(reader.Varint32()) : std::nullopt;
+  inode.gid = flags & kGid ? std::optional(reader.Varint32()) : std::nullopt;
+  inode.storage_class = flags & kStorageClass ? reader.Bytes() : std::string_view();
+  inode.user_metadata.clear();
   if (flags & kUserMetadata) {
     for (uint64_t left = reader.Varint(); left > 0 && reader.ok(); --left) {
-      std::string name = reader.Bytes();
-      inode.user_metadata.emplace_back(std::move(name), reader.Bytes());
+      const std::string_view name = reader.Bytes();
+      inode.user_metadata.emplace_back(name, reader.Bytes());
     }
   }
-  if (inode.type == FileType::kSymlink) inode.symlink_target = reader.Bytes();
+  inode.symlink_target = inode.type == FileType::kSymlink ? reader.Bytes() : std::string_view();
   if (!reader.AtEnd()) return Malformed("inode record");
+  return {};
+}
+
+Result<Record> DecodeRecord(InodeId id, std::string_view bytes, std::string_view key_prefix) {
+  Record record;
+  LEAT_RETURN_IF_ERROR(DecodeRecordInto(id, bytes, key_prefix, record));
   return record;
 }
 
@@ -268,6 +290,9 @@ std::string InodeKey(InodeId id) {
 }
 
 std::string EntryKey(InodeId parent, std::string_view name) { return InodeKey(parent).append(name); }
+void EntryKeyInto(InodeId parent, std::string_view name, std::string& key) {
+  key.assign(InodeKey(parent)).append(name);
+}
 
 uint64_t DecodeBigEndian(std::string_view bytes) {
   LEAT_CHECK(bytes.size() >= 8);

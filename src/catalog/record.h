@@ -25,7 +25,11 @@ struct Entry {
 };
 
 std::string EncodeRecord(const Record& record, std::string_view key_prefix);
+void EncodeRecordInto(const Record& record, std::string_view key_prefix, std::string& out);  // in place of what it held
 Result<Record> DecodeRecord(InodeId id, std::string_view bytes, std::string_view key_prefix);
+// Over what `record` held, whose strings are used again: for one record after another. After a failure it is any
+// record.
+Status DecodeRecordInto(InodeId id, std::string_view bytes, std::string_view key_prefix, Record& record);
 
 std::string EncodeEntry(Entry entry);
 Result<Entry> DecodeEntry(std::string_view bytes);
@@ -36,6 +40,7 @@ Result<CatalogTotals> DecodeTotals(std::string_view bytes);
 // Keys of the column families: big-endian, so that bytewise order is numeric order.
 std::string InodeKey(InodeId id);
 std::string EntryKey(InodeId parent, std::string_view name);
+void EntryKeyInto(InodeId parent, std::string_view name, std::string& key);
 uint64_t DecodeBigEndian(std::string_view bytes);  // of at least 8 bytes
 
 }  // namespace leat::catalog

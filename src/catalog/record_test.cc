@@ -110,6 +110,16 @@ TEST(Record, RandomRecordsRoundTripAndTruncationsAreRejected) {
   }
 }
 
+TEST(Record, NothingOfTheRecordBeforeIsLeftInOneDecodedOverIt) {
+  Random random(5);
+  Record used;
+  for (int i = 0; i < 1000; ++i) {
+    const Record record = RandomRecord(random);
+    ASSERT_TRUE(DecodeRecordInto(record.inode.id, EncodeRecord(record, "p/"), "p/", used));
+    ExpectEqual(used, record);
+  }
+}
+
 TEST(Record, DamagedBytesNeverCrash) {
   Random random(4);
   int rejected = 0;

@@ -136,6 +136,29 @@ TEST_F(StateDirectoryTest, TheCapacityIsRememberedAndMayChange) {
   EXPECT_EQ(*SettleCapacity(*paths_, std::nullopt), 200u << 20);
 }
 
+TEST_F(StateDirectoryTest, TheMemoryIsRememberedOnlyWhenItWasAskedFor) {
+  constexpr uint64_t kMiB = 1u << 20, kUsable = 1024 * kMiB;
+  ASSERT_TRUE(SettleCapacity(*paths_, 1u << 20));
+  EXPECT_EQ(*SettleMemory(*paths_, std::nullopt, kUsable), 128 * kMiB);
+  EXPECT_EQ(*SettleMemory(*paths_, std::nullopt, 2 * kUsable), 256 * kMiB);  // another machine, another default
+  EXPECT_EQ(*SettleMemory(*paths_, 100 * kMiB, kUsable), 100 * kMiB);
+  ASSERT_TRUE(SettleCapacity(*paths_, 2u << 20));
+  EXPECT_EQ(*SettleMemory(*paths_, std::nullopt, kUsable), 100 * kMiB);
+  EXPECT_EQ(*SettleMemory(*paths_, std::nullopt, 90 * kMiB), 64 * kMiB);  // what was set does not fit here
+}
+
+TEST_F(StateDirectoryTest, TooLittleAndTooMuchMemoryAreRefused) {
+  constexpr uint64_t kMiB = 1u << 20;
+  ASSERT_TRUE(SettleCapacity(*paths_, 1u << 20));
+  const auto little = SettleMemory(*paths_, 63 * kMiB, 1024 * kMiB);
+  ASSERT_FALSE(little);
+  EXPECT_THAT(little.error().message, testing::HasSubstr("--memory 63.0 MiB is too little"));
+  const auto much = SettleMemory(*paths_, 2048 * kMiB, 1024 * kMiB);
+  ASSERT_FALSE(much);
+  EXPECT_THAT(much.error().message, testing::HasSubstr("(" + FormatBytes(1024 * kMiB) + ")"));
+  EXPECT_EQ(*SettleMemory(*paths_, std::nullopt, 1024 * kMiB), 128 * kMiB);  // nothing of it was stored
+}
+
 TEST_F(StateDirectoryTest, ACapacityLargerThanTheDiskNamesBoth) {
   const auto result = SettleCapacity(*paths_, uint64_t{1} << 60);
   ASSERT_FALSE(result);
@@ -232,7 +255,9 @@ Json LargeStatus() {
             {"version", "0.1.0"},
             {"state_directory", "/" + std::string(200, 's')},
             {"uptime_s", 100000000},
-            {"memory_bytes", huge}}},
+            {"memory_bytes", huge},
+            {"memory_budget_bytes", huge},
+            {"memory", {{"data", {{"used_bytes", huge / 2}}}, {"databases", {{"used_bytes", huge / 4}}}}}}},
           {"capacity", {{"total_bytes", huge}, {"used_bytes", huge - 1}, {"free_bytes", 1}}},
           {"file_systems",
            {{{"id", "fs-0123456789abcdef0"},
@@ -247,6 +272,7 @@ Json LargeStatus() {
              {"restored", {{"files", huge}, {"bytes", huge}}},
              {"fetching", {{"files", huge}, {"bytes", huge}}},
              {"queued", huge},
+             {"hedges", {{"sent", huge}, {"won", huge}}},
              {"requests", {{"s3.get", huge}, {"s3.list", huge}}},
              {"s3",
               {{"bytes_received", huge},
@@ -268,6 +294,13 @@ TEST(StatusTextTest, MembersThatAreMissingOrOfAnotherTypeDoNoHarm) {
   EXPECT_THAT(RenderStatus(Json::object()), testing::HasSubstr("no file system is mounted"));
   EXPECT_THAT(RenderStatus({{"daemon", nullptr}, {"file_systems", {{{"files", "many"}, {"managed", 3}}}}}),
               testing::HasSubstr("contents    0 files"));
+}
+
+TEST(StatusTextTest, TheMemoryInUseIsTheSumOfItsParts) {
+  const Json part = {{"used_bytes", 8u << 20}, {"limit_bytes", 32u << 20}};
+  const Json daemon = {{"memory_budget_bytes", 64u << 20}, {"memory", {{"data", part}, {"inodes", part}, {"odd", 5}}}};
+  EXPECT_THAT(RenderStatus({{"daemon", daemon}}), testing::HasSubstr("\nmemory  16.0 MiB of 64.0 MiB budget (25 %)\n"));
+  EXPECT_THAT(RenderStatus({{"daemon", {{"pid", 1}}}}), testing::Not(testing::HasSubstr("budget")));
 }
 
 TEST(StatusTextTest, PercentagesAreRoundedDown) {

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/allocator.h"
 #include "cli/version.h"
 #include "posix/system_clock.h"
 
@@ -23,6 +24,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{250};
 constexpr std::chrono::seconds kSyncEvery{60};
+constexpr std::chrono::seconds kGiveBackEvery{10};
 constexpr std::chrono::seconds kSampleEvery{1};
 constexpr size_t kSamplesKept = 6;  // five intervals of a second: what "per second" means in status
 // The command that asks whether the lock is free holds it for a moment.
@@ -80,6 +82,7 @@ Status Daemon::LockStateDirectory() {
 
 Status Daemon::Open() {
   umask(077);
+  LimitAllocator();
   RaiseDescriptorLimit();
   // Credentials are in this process's memory: no core file, no reading of it by other processes of the user.
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -98,18 +101,27 @@ Status Daemon::Open() {
   LEAT_RETURN_IF_ERROR(LockStateDirectory());
   LEAT_RETURN_IF_ERROR(CreateDirectories(paths_.FileSystems(), 0700));
   LEAT_ASSIGN_OR_RETURN(capacity_bytes_, SettleCapacity(paths_, options_.capacity_bytes));
+  LEAT_ASSIGN_OR_RETURN(const uint64_t memory_bytes, SettleMemory(paths_, options_.memory_bytes, UsableMemory()));
+  memory_ = DivideMemory(memory_bytes);
   LEAT_ASSIGN_OR_RETURN(daemon_settings_, LoadDaemonSettings(paths_));
   known_ = LoadFileSystems(paths_);
   for (const auto& known : known_) {
     daemon_settings_.next_dataset = std::max(daemon_settings_.next_dataset, Value(known.dataset) + 1);
   }
-  LEAT_ASSIGN_OR_RETURN(cache_, cache::Cache::Open({.directory = paths_.Cache(), .capacity_bytes = capacity_bytes_},
-                                                   [this](DatasetId wanted, uint64_t bytes_needed) {
-                                                     return ChooseEviction(wanted, bytes_needed);
-                                                   }));
-  hydrator_ = hydrate::Hydrator::Create({}, *cache_, *clock_);
+  database_memory_ = std::make_shared<database::DatabaseMemory>(memory_.databases);
+  inodes_ = std::make_shared<fs::InodeCache>(memory_.inodes);
+  cache::CacheOptions cache_options;
+  cache_options.directory = paths_.Cache();
+  cache_options.capacity_bytes = capacity_bytes_;
+  cache_options.extent_memory_bytes = memory_.extents;
+  cache_options.database_memory = database_memory_;
+  LEAT_ASSIGN_OR_RETURN(cache_, cache::Cache::Open(cache_options, [this](DatasetId wanted, uint64_t bytes_needed) {
+                          return ChooseEviction(wanted, bytes_needed);
+                        }));
+  hydrator_ = hydrate::Hydrator::Create({.memory_bytes_max = memory_.data}, *cache_, *clock_);
   LEAT_ASSIGN_OR_RETURN(server_, control::Server::Start({.socket_path = paths_.Socket()}, *this));
-  LogInfo("leat " + std::string(kVersion) + " serves " + paths_.root + ", capacity " + FormatBytes(capacity_bytes_));
+  LogInfo("leat " + std::string(kVersion) + " serves " + paths_.root + ", capacity " + FormatBytes(capacity_bytes_) +
+          ", memory " + FormatBytes(memory_.total));
   return {};
 }
 
@@ -157,6 +169,10 @@ void Daemon::Tick() {
   if (now - last_sync_ > kSyncEvery) {
     cache_->Sync();
     last_sync_ = now;
+  }
+  if (now - last_give_back_ > kGiveBackEvery) {
+    GiveBackFreeMemory();
+    last_give_back_ = now;
   }
   std::vector<std::pair<Entry, bool>> to_unmount;  // and whether its session has ended already
   {

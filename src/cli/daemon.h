@@ -27,11 +27,16 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "cache/cache.h"
+#include "cli/memory_budget.h"
 #include "cli/open_repository.h"
+#include "cli/pending.h"
 #include "cli/state_directory.h"
 #include "control/server.h"
+#include "database/database_memory.h"
 #include "env/clock.h"
 #include "fs/file_system.h"
+#include "fs/inode_cache.h"
+#include "fs/ops/restore_plan.h"
 #include "fuse/mount.h"
 #include "hydrate/hydrator.h"
 
@@ -40,6 +45,7 @@ namespace leat::cli {
 struct DaemonOptions {
   std::string state_directory;
   std::optional<uint64_t> capacity_bytes;
+  std::optional<uint64_t> memory_bytes;                 // absent: as it was set before, else by what the machine has
   bool exit_when_empty = true;                          // false: runs until it is told to stop
   std::chrono::milliseconds empty_grace{3'000};         // how long it stays after the last unmount
   std::chrono::milliseconds first_mount_grace{15'000};  // how long it waits for the first request
@@ -75,6 +81,15 @@ struct MountedFileSystem {
 };
 
 using Json = nlohmann::json;
+
+// A plan whose parts come over one connection.
+struct IncomingPlan {
+  std::shared_ptr<MountedFileSystem> entry;
+  std::shared_ptr<hydrate::HydrationProgress> progress;
+  std::shared_ptr<fs::RestorePlan> plan;
+  std::shared_ptr<Pending<void>> done;
+  uint64_t files = 0, bytes = 0;  // found so far
+};
 
 class Daemon final : public control::Handler {
  public:
@@ -117,6 +132,7 @@ class Daemon final : public control::Handler {
 
   // daemon_verbs.cc
   Result<Json> HandleRestore(const Json& request, control::Connection& connection);
+  Result<Json> HandlePlan(const Json& request, control::Connection& connection);  // the next part of a plan
   Result<Json> HandleRelease(const Json& request, control::Connection& connection);
   Result<Json> HandleState(const Json& request, control::Connection& connection);
   Result<Json> HandleImport(const Json& request, control::Connection& connection);
@@ -129,6 +145,7 @@ class Daemon final : public control::Handler {
   // daemon_status.cc
   Result<Json> HandleStatus(const Json& request);
   Json StatusOf(MountedFileSystem& entry);
+  Json MemoryStatus();
 
   const DaemonOptions options_;
   const StatePaths paths_;
@@ -137,18 +154,24 @@ class Daemon final : public control::Handler {
   std::unique_ptr<env::Clock> clock_;
   FileDescriptor lock_;
   uint64_t capacity_bytes_ = 0;
+  MemoryBudget memory_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> stopping_{false};  // no more mounts
 
   std::mutex mutex_;
-  std::condition_variable changed_;        // an entry's state, or its users
-  std::map<std::string, Entry> entries_;   // by id; guarded by mutex_
+  std::condition_variable changed_;                          // an entry's state, or its users
+  std::map<std::string, Entry> entries_;                     // by id; guarded by mutex_
+  std::map<uint64_t, std::shared_ptr<IncomingPlan>> plans_;  // by connection; guarded by mutex_
   std::vector<FileSystemSettings> known_;  // all that the state directory remembers; guarded by mutex_
   DaemonSettings daemon_settings_;         // guarded by mutex_
   env::MonotonicTime last_busy_;           // Run's thread only
   bool had_request_ = false;               // a mount was asked for; guarded by mutex_
   bool had_mount_ = false;                 // and one succeeded; guarded by mutex_
-  env::MonotonicTime last_sync_;           // Run's thread only
+  env::MonotonicTime last_sync_;           // Run's thread only, as is the next
+  env::MonotonicTime last_give_back_;
+  // Shared by the caches of all file systems.
+  std::shared_ptr<database::DatabaseMemory> database_memory_;
+  std::shared_ptr<fs::InodeCache> inodes_;
   // Destroyed in this order: server first (it joins the requests), then what the file systems stand on.
   std::unique_ptr<cache::Cache> cache_;
   std::unique_ptr<hydrate::Hydrator> hydrator_;
@@ -168,6 +191,7 @@ class Daemon::Use {
   ~Use();
   MountedFileSystem* operator->() const { return entry_.get(); }
   MountedFileSystem& operator*() const { return *entry_; }
+  const Entry& entry() const { return entry_; }
 
  private:
   Daemon* daemon_ = nullptr;

@@ -62,7 +62,7 @@ Result<std::unique_ptr<control::Client>> Greet(const StatePaths& paths) {
 }
 
 Result<std::unique_ptr<control::Client>> Reach(const std::string& state_directory, StartPolicy start,
-                                               std::optional<uint64_t> capacity_bytes) {
+                                               const DaemonLimits& limits) {
   const StatePaths paths(state_directory);
   const auto deadline = std::chrono::steady_clock::now() + kStartingWait;
   for (;;) {
@@ -74,7 +74,7 @@ Result<std::unique_ptr<control::Client>> Reach(const std::string& state_director
     if (LockIsFree(paths)) {
       if (start == StartPolicy::kMustRun) return Fail(NoDaemon(state_directory));
       // kBusy: another command has started one in the meantime.
-      if (auto started = StartDaemonProcess(state_directory, capacity_bytes);
+      if (auto started = StartDaemonProcess(state_directory, limits);
           !started && started.error().code != ErrorCode::kBusy) {
         return Fail(started.error());
       }
@@ -112,14 +112,16 @@ Json CallerEnvironment() {
 
 Result<Json> CallDaemon(const std::string& state_directory, const Json& request, StartPolicy start,
                         const std::function<void(const Json&)>& on_progress) {
-  std::optional<uint64_t> capacity;
-  LEAT_ASSIGN_OR_RETURN(const uint64_t asked, control::UnsignedMember(request, "capacity_bytes", 0));
-  if (asked > 0) capacity = asked;
+  DaemonLimits limits;
+  LEAT_ASSIGN_OR_RETURN(const uint64_t capacity, control::UnsignedMember(request, "capacity_bytes", 0));
+  if (capacity > 0) limits.capacity_bytes = capacity;
+  LEAT_ASSIGN_OR_RETURN(const uint64_t memory, control::UnsignedMember(request, "memory_bytes", 0));
+  if (memory > 0) limits.memory_bytes = memory;
   // A daemon may end of itself between the greeting and the request, when its last file system has just been unmounted;
   // or answer that it is about to.
   const auto deadline = std::chrono::steady_clock::now() + kStartingWait;
   for (;;) {
-    LEAT_ASSIGN_OR_RETURN(const auto client, Reach(state_directory, start, capacity));
+    LEAT_ASSIGN_OR_RETURN(const auto client, Reach(state_directory, start, limits));
     bool told_anything = false;
     auto result = client->Call(request, kSilenceMax, [&](const Json& progress) {
       told_anything = true;
@@ -131,29 +133,56 @@ Result<Json> CallDaemon(const std::string& state_directory, const Json& request,
   }
 }
 
+namespace {
+
+// Of a request about the file system at `mountpoint`: who serves it, when that is the reason.
+Error Explained(const std::string& mountpoint, Error error) {
+  const ErrorCode code = error.code;
+  if (code != ErrorCode::kNotFound && code != ErrorCode::kDenied && code != ErrorCode::kCancelled) return error;
+  const auto found = fuse::InspectMountpoint(mountpoint);
+  if (found == fuse::MountpointState::kDead) {
+    return {ErrorCode::kUnavailable,
+            mountpoint + ": its daemon is gone: leat unmount " + mountpoint + ", or leat mount again"};
+  }
+  // The daemon answers kNotFound also for a path that is not there.
+  const bool is_not_its_own = code == ErrorCode::kNotFound && error.message.rfind(kNotMounted, 0) == 0;
+  if (!is_not_its_own) return error;
+  if (found != fuse::MountpointState::kLeatMounted) return {ErrorCode::kUnavailable, error.message};
+  const auto user = UserOfMount(ReadFile("/proc/self/mountinfo").value_or(""), mountpoint);
+  if (user && *user != geteuid()) {
+    return {ErrorCode::kDenied, mountpoint + " is served by another user's daemon (user id " + std::to_string(*user) +
+                                    "); run the command as that user"};
+  }
+  return {ErrorCode::kUnavailable,
+          mountpoint + " is served by another daemon; name its state directory with --state-dir"};
+}
+
+}  // namespace
+
 Result<Json> CallMounted(const std::string& state_directory, const std::string& mountpoint, Json request,
                          const std::function<void(const Json&)>& on_progress) {
   request["mountpoint"] = mountpoint;
   auto result = CallDaemon(state_directory, request, StartPolicy::kMustRun, on_progress);
-  if (result) return result;
-  const ErrorCode code = result.error().code;
-  if (code != ErrorCode::kNotFound && code != ErrorCode::kDenied && code != ErrorCode::kCancelled) return result;
-  const auto found = fuse::InspectMountpoint(mountpoint);
-  if (found == fuse::MountpointState::kDead) {
-    return Fail(ErrorCode::kUnavailable,
-                mountpoint + ": its daemon is gone: leat unmount " + mountpoint + ", or leat mount again");
-  }
-  // The daemon answers kNotFound also for a path that is not there.
-  const bool is_not_its_own = code == ErrorCode::kNotFound && result.error().message.rfind(kNotMounted, 0) == 0;
-  if (!is_not_its_own) return result;
-  if (found != fuse::MountpointState::kLeatMounted) return Fail(ErrorCode::kUnavailable, result.error().message);
-  const auto user = UserOfMount(ReadFile("/proc/self/mountinfo").value_or(""), mountpoint);
-  if (user && *user != geteuid()) {
-    return Fail(ErrorCode::kDenied, mountpoint + " is served by another user's daemon (user id " +
-                                        std::to_string(*user) + "); run the command as that user");
-  }
-  return Fail(ErrorCode::kUnavailable,
-              mountpoint + " is served by another daemon; name its state directory with --state-dir");
+  if (!result) return Fail(Explained(mountpoint, result.error()));
+  return result;
+}
+
+MountedConnection::MountedConnection(std::unique_ptr<control::Client> client, std::string mountpoint)
+    : client_(std::move(client)), mountpoint_(std::move(mountpoint)) {}
+MountedConnection::~MountedConnection() = default;
+
+Result<std::unique_ptr<MountedConnection>> MountedConnection::Open(const std::string& state_directory,
+                                                                   const std::string& mountpoint) {
+  auto client = Reach(state_directory, StartPolicy::kMustRun, {});
+  if (!client) return Fail(Explained(mountpoint, client.error()));
+  return std::unique_ptr<MountedConnection>(new MountedConnection(std::move(*client), mountpoint));
+}
+
+Result<Json> MountedConnection::Call(Json request, const std::function<void(const Json&)>& on_progress) {
+  request["mountpoint"] = mountpoint_;
+  auto result = client_->Call(request, kSilenceMax, on_progress);
+  if (!result) return Fail(Explained(mountpoint_, result.error()));
+  return result;
 }
 
 Error WithPath(const std::string& path, const std::string& mountpoint, Error error) {
@@ -185,7 +214,7 @@ Lease::~Lease() = default;
 
 Result<std::unique_ptr<Lease>> Lease::Take(const std::string& state_directory, const std::string& file_system,
                                            int owner_pid) {
-  LEAT_ASSIGN_OR_RETURN(auto client, Reach(state_directory, StartPolicy::kMustRun, std::nullopt));
+  LEAT_ASSIGN_OR_RETURN(auto client, Reach(state_directory, StartPolicy::kMustRun, {}));
   const Json request = {
       {"verb", "lease"}, {"file_system", file_system}, {"owner_pid", owner_pid ? owner_pid : getpid()}};
   LEAT_ASSIGN_OR_RETURN(const Json ignored, client->Call(request, kSilenceMax));

@@ -17,6 +17,10 @@
 
 #include "base/result.h"
 
+namespace leat::control {
+class Client;
+}
+
 namespace leat::cli {
 
 using Json = nlohmann::json;
@@ -32,7 +36,7 @@ Json CallerEnvironment();
 
 enum class StartPolicy {
   kMustRun,        // no daemon: kNotFound
-  kStartIfAbsent,  // starts one, detached; request["capacity_bytes"], if there, is its cache's capacity
+  kStartIfAbsent,  // starts one, detached, with request["capacity_bytes"] and ["memory_bytes"], if there
 };
 
 // Sends one request ({"verb": ..., ...}), passes each progress object on, returns the result object. A failure keeps
@@ -44,6 +48,20 @@ Result<Json> CallDaemon(const std::string& state_directory, const Json& request,
 // error (never kNotFound, which is a path's) says whether its daemon is gone or another user's, and what to do.
 Result<Json> CallMounted(const std::string& state_directory, const std::string& mountpoint, Json request,
                          const std::function<void(const Json&)>& on_progress = {});
+
+// The same for several requests over one connection, which belong together to the daemon. Confined to one thread.
+class MountedConnection {
+ public:
+  static Result<std::unique_ptr<MountedConnection>> Open(const std::string& state_directory,
+                                                         const std::string& mountpoint);
+  ~MountedConnection();
+  Result<Json> Call(Json request, const std::function<void(const Json&)>& on_progress = {});
+
+ private:
+  MountedConnection(std::unique_ptr<control::Client> client, std::string mountpoint);
+  std::unique_ptr<control::Client> client_;
+  const std::string mountpoint_;
+};
 
 // `error` of CallMounted with `path` in front, unless it tells of the mount as a whole and names that already.
 Error WithPath(const std::string& path, const std::string& mountpoint, Error error);

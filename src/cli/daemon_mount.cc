@@ -215,6 +215,7 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
   options.repository_identity = RepositoryIdentity(entry->settings.endpoint, repository);
   options.dataset = entry->settings.dataset;
   options.catalog_directory = paths_.FileSystem(entry->settings.id) + "/catalog";
+  options.read_order_path = paths_.FileSystem(entry->settings.id) + "/read-order";
   LEAT_ASSIGN_OR_RETURN(const uint64_t uid, UnsignedMember(request, "uid", connection.peer().uid));
   LEAT_ASSIGN_OR_RETURN(const uint64_t gid, UnsignedMember(request, "gid", connection.peer().gid));
   LEAT_ASSIGN_OR_RETURN(const uint64_t file_mode, UnsignedMember(request, "file_mode", 0644));
@@ -241,8 +242,9 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
     LEAT_RETURN_IF_ERROR(SaveDaemonSettings(paths_, settings));
   }
   LEAT_RETURN_IF_ERROR(CreateDirectories(options.catalog_directory, 0700));
-  LEAT_ASSIGN_OR_RETURN(entry->file_system, fs::FileSystem::Open(std::move(options), {entry->opened.store, cache_.get(),
-                                                                                      hydrator_.get(), clock_.get()}));
+  LEAT_ASSIGN_OR_RETURN(entry->file_system,
+                        fs::FileSystem::Open(std::move(options), {entry->opened.store, cache_.get(), hydrator_.get(),
+                                                                  clock_.get(), inodes_, database_memory_}));
   if (stopping_) return Fail(ErrorCode::kCancelled, "the daemon is stopping");
   LEAT_ASSIGN_OR_RETURN(entry->mount, fuse::Mount::Start({.mountpoint = entry->mountpoint,
                                                           .source = "leat#" + entry->settings.name,
@@ -259,6 +261,10 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
       wanted && *wanted && *wanted != capacity_bytes_) {
     notes.push_back("the running daemon keeps its capacity of " + FormatBytes(capacity_bytes_) +
                     "; --capacity counts when the next daemon starts (after the last unmount)");
+  }
+  if (const auto wanted = UnsignedMember(request, "memory_bytes", 0); wanted && *wanted && *wanted != memory_.total) {
+    notes.push_back("the running daemon keeps its memory of " + FormatBytes(memory_.total) +
+                    "; --memory counts when the next daemon starts (after the last unmount)");
   }
   Json result = Described(*entry);
   result["notes"] = notes;
@@ -336,8 +342,13 @@ Result<Json> Daemon::HandleLease(const Json& request, control::Connection& conne
 }
 
 void Daemon::OnConnectionClosed(uint64_t connection_id) {
-  std::lock_guard lock(mutex_);
-  for (auto& [id, entry] : entries_) entry->leases.erase(connection_id);
+  std::shared_ptr<IncomingPlan> plan;  // its client left before the last part
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, entry] : entries_) entry->leases.erase(connection_id);
+    if (auto found = plans_.extract(connection_id)) plan = std::move(found.mapped());
+  }
+  if (plan) plan->plan->Cancel();
 }
 
 // Whole data sets, least recently used first: those not mounted, then mounted ones that nobody has used for a while.

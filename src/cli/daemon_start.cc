@@ -91,7 +91,7 @@ std::string ReadReport(int fd, bool& timed_out) {
 
 }  // namespace
 
-Status StartDaemonProcess(const std::string& state_directory, std::optional<uint64_t> capacity_bytes) {
+Status StartDaemonProcess(const std::string& state_directory, const DaemonLimits& limits) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(state_directory, 0700));
   const StatePaths paths(state_directory);
   FileDescriptor log(open(paths.DaemonLog().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -103,10 +103,11 @@ Status StartDaemonProcess(const std::string& state_directory, std::optional<uint
 
   std::vector<std::string> arguments = {"leat",          "daemon",     "--state-dir",
                                         state_directory, "--ready-fd", std::to_string(kReadyDescriptor)};
-  if (capacity_bytes) {
-    arguments.push_back("--capacity");
-    arguments.push_back(std::to_string(*capacity_bytes));
-  }
+  const auto add = [&](const char* option, std::optional<uint64_t> bytes) {
+    if (bytes) arguments.insert(arguments.end(), {option, std::to_string(*bytes)});
+  };
+  add("--capacity", limits.capacity_bytes);
+  add("--memory", limits.memory_bytes);
   std::vector<std::string> environment = InheritedEnvironment();
   const std::vector<char*> argument_pointers = Pointers(arguments);
   const std::vector<char*> environment_pointers = Pointers(environment);
@@ -143,7 +144,8 @@ void BlockDaemonSignals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-int RunDaemonProcess(const std::string& state_directory, std::optional<uint64_t> capacity_bytes, int ready_fd) {
+int RunDaemonProcess(const std::string& state_directory, const DaemonLimits& limits,
+                     std::optional<uint64_t> active_for_s, int ready_fd) {
   FileDescriptor ready(ready_fd);
   if (ready.valid()) fcntl(ready.get(), F_SETFD, FD_CLOEXEC);
   BlockDaemonSignals();
@@ -152,7 +154,9 @@ int RunDaemonProcess(const std::string& state_directory, std::optional<uint64_t>
   }
   DaemonOptions options;
   options.state_directory = state_directory;
-  options.capacity_bytes = capacity_bytes;
+  options.capacity_bytes = limits.capacity_bytes;
+  options.memory_bytes = limits.memory_bytes;
+  if (active_for_s) options.active_for = std::chrono::seconds(*active_for_s);
   auto daemon = Daemon::Start(std::move(options));
   if (!daemon) LogError("cannot start: " + daemon.error().message);
   const Result<Json> report = daemon ? Result<Json>(Json::object()) : Result<Json>(Fail(daemon.error()));

@@ -51,12 +51,22 @@ Result<Json> Daemon::HandleStatus(const Json& request) {
                 {"state_directory", paths_.root},
                 {"started_at", FormatTimeUtc(started_wall_ns_)},
                 {"uptime_s", uptime},
-                {"memory_bytes", ResidentBytes()}}},
+                {"memory_bytes", ResidentBytes()},
+                {"memory_budget_bytes", memory_.total},
+                {"memory", MemoryStatus()}}},
               {"capacity",
                {{"total_bytes", cache.capacity_bytes},
                 {"used_bytes", cache.used_bytes},
                 {"free_bytes", cache.capacity_bytes > cache.used_bytes ? cache.capacity_bytes - cache.used_bytes : 0}}},
               {"file_systems", file_systems}};
+}
+
+Json Daemon::MemoryStatus() {
+  const auto part = [](uint64_t used, uint64_t limit) { return Json{{"used_bytes", used}, {"limit_bytes", limit}}; };
+  return {{"data", part(hydrator_->Statistics().memory_bytes, memory_.data)},
+          {"databases", part(database_memory_->UsedBytes(), memory_.databases)},
+          {"inodes", part(inodes_->Bytes(), memory_.inodes)},
+          {"extents", part(cache_->Statistics().extent_memory_bytes, memory_.extents)}};
 }
 
 Json Daemon::StatusOf(MountedFileSystem& entry) {
@@ -92,6 +102,7 @@ Json Daemon::StatusOf(MountedFileSystem& entry) {
                         {"bytes", statistics.hydration.fetching_bytes}};
   status["queued"] = statistics.hydration.background_queued;
   status["read_through_bytes"] = statistics.hydration.read_through_bytes;
+  status["hedges"] = {{"sent", statistics.hydration.hedges_sent}, {"won", statistics.hydration.hedges_won}};
   status["requests"] = requests;
   status["s3"] = {{"bytes_received", counters.bytes_received.load()},
                   {"bytes_sent", counters.bytes_sent.load()},

@@ -2,9 +2,10 @@
 // The verbs of the control socket: dispatch, and those on paths.
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/log.h"
 #include "cli/daemon.h"
-#include "cli/pending.h"
 #include "cli/version.h"
 #include "control/protocol.h"
 #include "fs/ops/measure.h"
@@ -18,15 +19,14 @@ using control::StringMember;
 
 constexpr std::chrono::milliseconds kProgressEvery{1000};
 constexpr std::chrono::milliseconds kMeasureStep{500};
-// Looked up before a restore in the background is said to have begun; each may be a LIST. The rest of a longer plan is
-// left to the log.
+// Looked up before a restore in the background is said to have begun; each may be a LIST. The rest is left to the log.
 constexpr size_t kCheckedPathsMax = 1000;
 constexpr std::chrono::seconds kCheckWait{3};
 
-Result<std::vector<std::string>> PathsMember(const nlohmann::json& request) {
+Result<std::vector<std::string>> PathsMember(const nlohmann::json& request, bool may_be_none = false) {
   std::vector<std::string> paths;
   const auto member = request.find("paths");
-  if (member == request.end() || !member->is_array() || member->empty()) {
+  if (member == request.end() || !member->is_array() || (member->empty() && !may_be_none)) {
     return Fail(ErrorCode::kInvalidArgument, "the request's \"paths\" must be a list of paths");
   }
   for (const auto& path : *member) {
@@ -118,10 +118,11 @@ Status Daemon::CheckPaths(MountedFileSystem& entry, const std::vector<std::strin
 }
 
 Result<Json> Daemon::HandleRestore(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const bool plan, BoolMember(request, "plan", false));
+  if (plan) return HandlePlan(request, connection);
   LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
   fs::RestoreRequest wanted;
   LEAT_ASSIGN_OR_RETURN(wanted.paths, PathsMember(request));
-  LEAT_ASSIGN_OR_RETURN(wanted.from_plan, BoolMember(request, "plan", false));
   LEAT_ASSIGN_OR_RETURN(const bool wait, BoolMember(request, "wait", false));
   auto progress = std::make_shared<hydrate::HydrationProgress>();
   if (!wait) {
@@ -147,6 +148,77 @@ Result<Json> Daemon::HandleRestore(const Json& request, control::Connection& con
   if (!status) progress->cancelled = true;
   if (!status) return Fail(status.error());
   return ProgressOf(*progress);
+}
+
+// {"plan": true, "paths": [...], "more": bool, "wait": bool}: the parts of a plan, over one connection, in order. An
+// answer tells which paths of its part name no file, by their place; `wait` is of the last part.
+Result<Json> Daemon::HandlePlan(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
+  LEAT_ASSIGN_OR_RETURN(std::vector<std::string> paths, PathsMember(request, true));
+  LEAT_ASSIGN_OR_RETURN(const bool more, BoolMember(request, "more", false));
+  LEAT_ASSIGN_OR_RETURN(const bool wait, BoolMember(request, "wait", false));
+  std::shared_ptr<IncomingPlan> plan;
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = plans_.extract(connection.id())) plan = std::move(found.mapped());
+  }
+  if (plan && plan->entry.get() != &*use) {
+    plan->plan->Cancel();
+    return Fail(ErrorCode::kInvalidArgument, "a plan is for one mount, and this part of it names another");
+  }
+  if (!plan) {
+    plan = std::make_shared<IncomingPlan>();
+    plan->entry = use.entry();
+    plan->progress = std::make_shared<hydrate::HydrationProgress>();
+    plan->done = Pending<void>::Make();
+    plan->plan =
+        fs::RestorePlan::Start(*use->file_system, plan->progress,
+                               [name = use->settings.id, tell = Pending<void>::CallbackOf(plan->done)](Status status) {
+                                 if (!status && status.error().code != ErrorCode::kCancelled) {
+                                   LogWarning("restore of a plan on " + name + ": " + status.error().message);
+                                 }
+                                 tell(std::move(status));
+                               });
+  }
+  const auto progress = [&] {
+    Json told = ProgressOf(*plan->progress);
+    told["files"] = plan->files;
+    if (!more) told["bytes"] = plan->bytes;  // all of it, for the time that is left
+    return told;
+  };
+  while (plan->plan->FilesWaiting() > fs::RestorePlan::kFilesWaitingMax) {
+    std::this_thread::sleep_for(kProgressEvery);
+    if (!use->closing && connection.SendProgress(progress()) && !connection.PeerGone()) continue;
+    plan->plan->Cancel();
+    return Fail(ErrorCode::kCancelled, use->mountpoint + " is being unmounted, or the caller left");
+  }
+  auto told = Pending<fs::PlanAnswer>::Make();
+  plan->plan->Add(std::move(paths), more, Pending<fs::PlanAnswer>::CallbackOf(told));
+  const auto answer = WaitTelling<fs::PlanAnswer>(*told, connection, *use, progress);
+  if (!answer) {
+    plan->plan->Cancel();
+    return Fail(answer.error());
+  }
+  plan->files += answer->files;
+  plan->bytes += answer->bytes;
+  Json mistakes = Json::array();
+  for (const auto& mistake : answer->mistakes)
+    mistakes.push_back({{"index", mistake.index}, {"message", mistake.message}});
+  if (more) {
+    std::lock_guard lock(mutex_);
+    plans_[connection.id()] = plan;
+  } else if (wait) {
+    const Status status = WaitTelling<void>(*plan->done, connection, *use, progress);
+    if (!status) {
+      plan->plan->Cancel();
+      return Fail(status.error());
+    }
+  }
+  Json result = progress();
+  result["mistaken"] = answer->mistaken;
+  result["mistakes"] = std::move(mistakes);
+  result["paths"] = answer->files;
+  return result;
 }
 
 Result<Json> Daemon::HandleRelease(const Json& request, control::Connection& connection) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // leat mount, and the daemon that it starts.
 #include <cstdio>
-#include <optional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/log.h"
@@ -10,6 +10,7 @@
 #include "cli/daemon.h"
 #include "cli/daemon_client.h"
 #include "cli/daemon_start.h"
+#include "cli/memory_budget.h"
 #include "cli/mount_registry.h"
 #include "cli/verbs.h"
 
@@ -17,7 +18,7 @@ namespace leat::cli {
 namespace {
 
 struct MountArguments {
-  std::string repository, mountpoint, name, state_directory, capacity, endpoint_url, region, profile;
+  std::string repository, mountpoint, name, state_directory, capacity, memory, endpoint_url, region, profile;
   std::string file_mode, directory_mode;
   std::optional<uint32_t> uid, gid;
   bool no_sign_request = false, request_payer = false, allow_other = false, foreground = false;
@@ -66,6 +67,11 @@ Result<Json> RequestOf(const MountArguments& arguments) {
     if (capacity == 0) return Fail(ErrorCode::kInvalidArgument, "--capacity must be more than nothing");
     request["capacity_bytes"] = capacity;
   }
+  if (!arguments.memory.empty()) {
+    LEAT_ASSIGN_OR_RETURN(const uint64_t memory, ParseBytes(arguments.memory));
+    LEAT_RETURN_IF_ERROR(CheckMemoryBytes(memory));
+    request["memory_bytes"] = memory;
+  }
   return request;
 }
 
@@ -85,6 +91,7 @@ Result<int> MountInForeground(const std::string& state_directory, const Json& re
   options.state_directory = state_directory;
   options.empty_grace = std::chrono::milliseconds(0);
   if (request.contains("capacity_bytes")) options.capacity_bytes = request["capacity_bytes"].get<uint64_t>();
+  if (request.contains("memory_bytes")) options.memory_bytes = request["memory_bytes"].get<uint64_t>();
   auto daemon = Daemon::Start(std::move(options));
   if (!daemon && daemon.error().code == ErrorCode::kBusy) {
     return Fail(ErrorCode::kBusy, daemon.error().message + "; leave out --foreground to mount through it, or pass a " +
@@ -142,6 +149,8 @@ void AddMountCommand(CLI::App& app, int& exit_code) {
   verb->add_option("--state-dir", arguments->state_directory,
                    "Cache and settings (default: " + DefaultStateDirectory() + ")");
   verb->add_option("--capacity", arguments->capacity, "Cache size, such as 200G (default: half of what is free)");
+  verb->add_option("--memory", arguments->memory,
+                   "The daemon's memory, such as 256M (default: an eighth of what a process may use, 64M to 512M)");
   verb->add_option("--endpoint-url", arguments->endpoint_url, "An S3 endpoint other than Amazon's");
   verb->add_option("--region", arguments->region, "The bucket's region");
   verb->add_option("--profile", arguments->profile, "A profile of the AWS configuration files");
@@ -162,16 +171,20 @@ void AddMountCommand(CLI::App& app, int& exit_code) {
 void AddDaemonCommand(CLI::App& app, int& exit_code) {
   struct Arguments {
     std::string state_directory;
-    std::optional<uint64_t> capacity;
+    DaemonLimits limits;
+    std::optional<uint64_t> active_for_s;
     int ready_fd = -1;
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* verb = app.add_subcommand("daemon", "")->group("");
   verb->add_option("--state-dir", arguments->state_directory)->required();
-  verb->add_option("--capacity", arguments->capacity);
+  verb->add_option("--capacity", arguments->limits.capacity_bytes);
+  verb->add_option("--memory", arguments->limits.memory_bytes);
+  verb->add_option("--active-for", arguments->active_for_s);
   verb->add_option("--ready-fd", arguments->ready_fd);
   verb->callback([arguments, &exit_code] {
-    exit_code = RunDaemonProcess(arguments->state_directory, arguments->capacity, arguments->ready_fd);
+    exit_code =
+        RunDaemonProcess(arguments->state_directory, arguments->limits, arguments->active_for_s, arguments->ready_fd);
   });
 }
 

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/memory_budget.h"
 
 namespace leat::cli {
 namespace {
@@ -63,12 +64,15 @@ Result<DaemonSettings> LoadDaemonSettings(const StatePaths& paths) {
     return Fail(ErrorCode::kCorrupt,
                 paths.Settings() + " lacks capacity_bytes or next_dataset; remove it to start over");
   }
+  if (object.contains("memory_bytes") && !Take(object, "memory_bytes", settings.memory_bytes)) {
+    return Fail(ErrorCode::kCorrupt, "memory_bytes in " + paths.Settings() + " is no number; remove it");
+  }
   return settings;
 }
 
 Status SaveDaemonSettings(const StatePaths& paths, const DaemonSettings& settings) {
-  const Json object = {
-      {"version", 1}, {"capacity_bytes", settings.capacity_bytes}, {"next_dataset", settings.next_dataset}};
+  Json object = {{"version", 1}, {"capacity_bytes", settings.capacity_bytes}, {"next_dataset", settings.next_dataset}};
+  if (settings.memory_bytes > 0) object["memory_bytes"] = settings.memory_bytes;
   return WriteFileAtomically(paths.Settings(), object.dump(2) + "\n", 0600, true);
 }
 
@@ -100,6 +104,29 @@ Result<uint64_t> SettleCapacity(const StatePaths& paths, std::optional<uint64_t>
     LEAT_RETURN_IF_ERROR(SaveDaemonSettings(paths, settings));
   }
   return capacity;
+}
+
+Result<uint64_t> SettleMemory(const StatePaths& paths, std::optional<uint64_t> asked, uint64_t usable) {
+  LEAT_ASSIGN_OR_RETURN(DaemonSettings settings, LoadDaemonSettings(paths));
+  if (asked) {
+    LEAT_RETURN_IF_ERROR(CheckMemoryBytes(*asked));
+    if (*asked > usable) {
+      return Fail(ErrorCode::kInvalidArgument, "--memory " + FormatBytes(*asked) +
+                                                   " is more than a process may use here (" + FormatBytes(usable) +
+                                                   "); pass less");
+    }
+    if (settings.memory_bytes != *asked) {
+      settings.memory_bytes = *asked;
+      LEAT_RETURN_IF_ERROR(SaveDaemonSettings(paths, settings));
+    }
+    return *asked;
+  }
+  const uint64_t fallback = DefaultMemoryBytes(usable);
+  if (settings.memory_bytes == 0) return fallback;
+  if (CheckMemoryBytes(settings.memory_bytes) && settings.memory_bytes <= usable) return settings.memory_bytes;
+  LogWarning("the memory of " + FormatBytes(settings.memory_bytes) + " that was set does not fit here, where " +
+             FormatBytes(usable) + " may be used; " + FormatBytes(fallback) + " it is");
+  return fallback;
 }
 
 std::vector<FileSystemSettings> LoadFileSystems(const StatePaths& paths) {

@@ -3,9 +3,9 @@
 //
 //   STATE/lock                          held (flock) by the daemon; its process id is inside
 //   STATE/control.sock, daemon.log
-//   STATE/settings.json                 capacity, the next dataset number
+//   STATE/settings.json                 capacity, memory, the next dataset number
 //   STATE/cache/                        the cache of all its file systems
-//   STATE/file-systems/<id>/settings.json, catalog/
+//   STATE/file-systems/<id>/settings.json, catalog/, read-order
 //   STATE/mounts/<id>/                  where managed file systems are mounted
 //
 // Threads: a Settings object is confined to its caller; files are replaced whole, so a reader never sees half of one.
@@ -38,6 +38,7 @@ struct StatePaths {
 
 struct DaemonSettings {
   uint64_t capacity_bytes = 0;
+  uint64_t memory_bytes = 0;  // 0: the default
   uint32_t next_dataset = 1;
 };
 // kNotFound: none yet.
@@ -47,6 +48,10 @@ Status SaveDaemonSettings(const StatePaths& paths, const DaemonSettings& setting
 // The capacity to run with: `asked`, else what is stored, else half of what is free on the state directory's file
 // system. Fails when it is larger than that file system, naming both. Stores the answer.
 Result<uint64_t> SettleCapacity(const StatePaths& paths, std::optional<uint64_t> asked);
+
+// The memory to run with where `usable` may be used: `asked`, which is stored, else what is stored, else the default.
+// Fails when less than the least or more than `usable` is asked for. What is stored and no longer fits is passed over.
+Result<uint64_t> SettleMemory(const StatePaths& paths, std::optional<uint64_t> asked, uint64_t usable);
 
 // A file system as its state directory remembers it.
 struct FileSystemSettings {

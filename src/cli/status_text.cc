@@ -91,6 +91,11 @@ std::string RenderFileSystem(const Json& fs) {
       Line("received", FormatBytes(Number(s3, "bytes_received")) + " in " + Counted(Number(requests, "s3.get"), "GET") +
                            ", " + Counted(Number(requests, "s3.list"), "LIST") + rates +
                            FormatBytes(static_cast<uint64_t>(Fraction(s3, "bytes_per_s"))) + "/s");
+  const Json hedges = Object(fs, "hedges");
+  if (Number(hedges, "sent")) {
+    out += Line("hedged", Counted(Number(hedges, "sent"), "late GET") + ", " + FormatCount(Number(hedges, "won")) +
+                              " answered by the second request first");
+  }
   if (Number(s3, "errors") || Number(s3, "retries")) {
     out += Line("trouble", Counted(Number(s3, "errors"), "request") + " failed, " + FormatCount(Number(s3, "retries")) +
                                " retried");
@@ -140,6 +145,11 @@ std::string RenderStatus(const Json& status) {
   out += "cache  " + FormatBytes(Number(capacity, "used_bytes")) + " used of " +
          FormatBytes(Number(capacity, "total_bytes")) + " (" +
          Percent(Number(capacity, "used_bytes"), Number(capacity, "total_bytes")) + ")\n";
+  if (const uint64_t budget = Number(daemon, "memory_budget_bytes"); budget > 0) {
+    uint64_t used = 0;
+    for (const Json& part : Object(daemon, "memory")) used += part.is_object() ? Number(part, "used_bytes") : 0;
+    out += "memory  " + FormatBytes(used) + " of " + FormatBytes(budget) + " budget (" + Percent(used, budget) + ")\n";
+  }
   const auto file_systems = status.find("file_systems");
   if (file_systems == status.end() || !file_systems->is_array() || file_systems->empty()) {
     return out + "no file system is mounted\n" + RenderDeadMounts(status);

@@ -5,8 +5,8 @@
 // Threads: any thread may call. Callbacks run on a thread of the store's own, never inside the call that asked; they
 // must not block for long (a pwrite to the page cache is fine, a lock held across I/O or a wait for another request is
 // not). Every request ends in exactly one final callback, also when cancelled and when the store is destroyed
-// (kCancelled). Retries, backoff, hedging of connections, resuming a body after a cut and checksum verification happen
-// inside. Keys are the bucket's true keys, raw bytes, no leading slash added or removed.
+// (kCancelled). Retries, backoff, resuming a body after a cut or a standstill and checksum verification happen inside.
+// Keys are the bucket's true keys, raw bytes, no leading slash added or removed.
 #pragma once
 
 #include <cstddef>
@@ -37,6 +37,9 @@ struct GetRequest {
 class GetReceiver {
  public:
   virtual ~GetReceiver() = default;
+  // The repository asked for fewer requests (503 SlowDown); the store waits and tries again. Perhaps several times, at
+  // any moment before the last call.
+  virtual void OnThrottled() {}
   // Once, before any data: the object's version and metadata. Not called when the request fails before a body.
   virtual void OnStart(const ObjectInfo& info) = 0;
   // Consecutive bytes from the asked offset; all of them exactly once, whatever was retried underneath.

@@ -20,6 +20,8 @@ FileSystemImplementation::FileSystemImplementation(FileSystemOptions options, Pa
     : options_(std::move(options)),
       parts_(std::move(parts)),
       mount_time_ns_(parts_.clock->WallTimeNs()),
+      inodes_(parts_.inodes ? parts_.inodes : std::make_shared<InodeCache>()),
+      read_order_(options_.read_order_path),
       catalog_(std::move(catalog)),
       repository_(std::make_shared<hydrate::Repository>()),
       metadata_(std::make_shared<MetadataCollector>(*this)),
@@ -44,12 +46,15 @@ FileSystemImplementation::~FileSystemImplementation() {
   importer_.reset();
   parts_.hydrator->CancelDataset(options_.dataset);
   catalog_->SetListener(nullptr);
+  inodes_->EraseDataset(options_.dataset);  // the catalog forgets removed inodes when it is opened again
   catalog_->Sync();
+  read_order_.Save();
 }
 
 Result<std::unique_ptr<FileSystem>> FileSystem::Open(FileSystemOptions options, Parts parts) {
   catalog::Catalog::Options catalog_options;
   catalog_options.directory = options.catalog_directory;
+  catalog_options.memory = parts.database_memory;
   if (options.repository.kind == RepositoryUrl::Kind::kS3) catalog_options.key_prefix = options.repository.prefix;
   LEAT_ASSIGN_OR_RETURN(std::unique_ptr<catalog::Catalog> catalog, catalog::Catalog::Open(std::move(catalog_options)));
   auto file_system =
@@ -113,8 +118,8 @@ cache::ObjectRef FileSystemImplementation::ObjectOf(const catalog::Inode& inode)
 }
 
 Result<std::shared_ptr<const InodeRecord>> FileSystemImplementation::Record(InodeId id) {
-  if (auto record = inodes_.Find(id)) return record;
-  const uint64_t ticket = inodes_.Ticket(id);
+  if (auto record = inodes_->Find(options_.dataset, id)) return record;
+  const uint64_t ticket = inodes_->Ticket(id);
   Result<catalog::Inode> inode = catalog_->Get(id);
   if (!inode) {
     if (inode.error().code != ErrorCode::kNotFound) return Fail(std::move(inode).error());
@@ -124,7 +129,9 @@ Result<std::shared_ptr<const InodeRecord>> FileSystemImplementation::Record(Inod
   record->inode = std::move(*inode);
   if (record->inode.type != catalog::FileType::kDirectory) record->object = ObjectOf(record->inode);
   // A directory becomes listed without a notice, so only a listed one is kept.
-  if (record->inode.type != catalog::FileType::kDirectory || record->inode.listed) inodes_.Insert(record, ticket);
+  if (record->inode.type != catalog::FileType::kDirectory || record->inode.listed) {
+    inodes_->Insert(options_.dataset, record, ticket);
+  }
   return std::shared_ptr<const InodeRecord>(std::move(record));
 }
 
@@ -162,7 +169,7 @@ void FileSystemImplementation::OnEntryAdded(InodeId parent, const std::string& n
 }
 
 void FileSystemImplementation::OnEntryRemoved(InodeId parent, const std::string& name, InodeId inode) {
-  inodes_.Erase(inode);
+  inodes_->Erase(options_.dataset, inode);
   knowledge_.EntryChanged(parent, name);
   knowledge_.AttributesChanged(inode);
   std::lock_guard lock(kernel_mutex_);
@@ -173,7 +180,7 @@ void FileSystemImplementation::OnEntryRemoved(InodeId parent, const std::string&
 }
 
 void FileSystemImplementation::OnAttributesChanged(InodeId inode) {
-  inodes_.Erase(inode);
+  inodes_->Erase(options_.dataset, inode);
   knowledge_.AttributesChanged(inode);
   if (!knowledge_.MayKnowInode(inode)) return;
   std::lock_guard lock(kernel_mutex_);

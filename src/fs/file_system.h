@@ -25,6 +25,8 @@
 
 namespace leat::fs {
 
+class InodeCache;
+
 struct FileSystemOptions {
   std::string id;  // "fs-" and 17 lower-case hex digits
   std::string name;
@@ -32,7 +34,8 @@ struct FileSystemOptions {
   std::string repository_identity;  // endpoint + bucket, or directory: part of every ObjectId
   DatasetId dataset{};
   std::string catalog_directory;
-  uint32_t uid = 0, gid = 0;  // shown where the object's metadata names none
+  std::string read_order_path;  // where the order of reads is kept (fs/read_order.h); empty: nowhere
+  uint32_t uid = 0, gid = 0;    // shown where the object's metadata names none
   uint32_t file_mode = 0644, directory_mode = 0755;
 };
 
@@ -62,6 +65,8 @@ class FileSystem {
     cache::Cache* cache = nullptr;
     hydrate::Hydrator* hydrator = nullptr;
     const env::Clock* clock = nullptr;
+    std::shared_ptr<InodeCache> inodes;                         // null: its own, as are the next
+    std::shared_ptr<database::DatabaseMemory> database_memory;  // for the catalog
   };
   // Opens the catalog. Does not list anything yet.
   static Result<std::unique_ptr<FileSystem>> Open(FileSystemOptions options, Parts parts);
@@ -84,9 +89,9 @@ class FileSystem {
 
 struct RestoreRequest {
   std::vector<std::string> paths;  // files, or directories with all below them
-  bool from_plan = false;          // paths are a plan: files only, restored in exactly this order
 };
-// `done` runs when all is restored or the first error is known and the rest has been tried.
+// (Files in an order of the caller's: fs/ops/restore_plan.h.) `done` runs when all is restored or the first error is
+// known and the rest has been tried.
 void Restore(FileSystem& file_system, RestoreRequest request, std::shared_ptr<hydrate::HydrationProgress> progress,
              std::function<void(Status)> done);
 // Drops cached contents, page cache included, of a file or of all below a directory. done gets the bytes given back.

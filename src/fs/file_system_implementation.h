@@ -17,6 +17,7 @@
 #include "fs/inode_cache.h"
 #include "fs/kernel_knowledge.h"
 #include "fs/metadata_collector.h"
+#include "fs/read_order.h"
 
 namespace leat::fs {
 
@@ -49,6 +50,7 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   KernelKnowledge& knowledge() { return knowledge_; }
   HydrationAhead& hydration_ahead() { return *hydration_ahead_; }
   MetadataCollector& metadata() { return *metadata_; }
+  ReadOrder& read_order() { return read_order_; }
   Counters& counters() { return counters_; }
   void TouchUse() { last_use_.store(parts_.clock->Now().time_since_epoch().count(), std::memory_order_relaxed); }
 
@@ -76,8 +78,9 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   std::atomic<env::Duration::rep> last_use_{0};
   std::atomic<env::Duration::rep> import_retry_at_{0};  // 0: none is due
   uint32_t import_failures_ = 0;                        // in a row; only where an import ends
-  InodeCache inodes_;
+  const std::shared_ptr<InodeCache> inodes_;
   KernelKnowledge knowledge_;
+  ReadOrder read_order_;
 
   // Held while the kernel's side is called, which only queues: so that SetKernel(nullptr) means none is calling any
   // more.

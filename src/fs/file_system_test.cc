@@ -70,17 +70,6 @@ TEST_F(FileSystemTest, RestoreStateAndReleaseOfADirectory) {
   EXPECT_TRUE(StateOf("d/e3/19").released);
 }
 
-TEST_F(FileSystemTest, APlanIsRestoredAndItsMistakesAreNamed) {
-  rig_.store->PutObject("a", "1");
-  rig_.store->PutObject("b", "2");
-  rig_.Open();
-  const Status status = RestoreNow({.paths = {"b", "missing", "a"}, .from_plan = true});
-  ASSERT_FALSE(status);
-  EXPECT_NE(status.error().message.find("missing"), std::string::npos) << status.error().message;
-  EXPECT_FALSE(StateOf("a").released);
-  EXPECT_FALSE(StateOf("b").released);
-}
-
 TEST_F(FileSystemTest, ALookUpCostsNoHeadAndAMissingNameIsAnAnswer) {
   rig_.store->PutObject("f", "12345");
   rig_.Open();

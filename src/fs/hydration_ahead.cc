@@ -1,62 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/hydration_ahead.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "fs/file_system_implementation.h"
+#include "fs/hydration_sources.h"
 
 namespace leat::fs {
-namespace {
-
-class WalkSource final : public hydrate::HydrationSource {
- public:
-  WalkSource(FileSystemImplementation& file_system, std::vector<InodeId> roots,
-             std::shared_ptr<std::atomic<bool>> incomplete)
-      : gate_(file_system.gate()),
-        file_system_(file_system),
-        walk_(file_system.catalog(), std::move(roots)),
-        incomplete_(std::move(incomplete)) {}
-
-  std::vector<cache::ObjectRef> Next(size_t count) override {
-    std::vector<cache::ObjectRef> objects;
-    GateScope scope(gate_);
-    if (!scope) return objects;
-    while (objects.size() < count && Fill()) {
-      const catalog::Inode& inode = page_[next_++];
-      if (inode.size_bytes == 0) continue;  // nothing to fetch
-      file_system_.metadata().Expect(inode);
-      objects.push_back(file_system_.ObjectOf(inode));
-    }
-    return objects;
-  }
-
- private:
-  bool Fill() {
-    if (next_ < page_.size()) return true;
-    Result<std::vector<catalog::Inode>> page = walk_.Next();
-    if (walk_.unlisted() > 0) incomplete_->store(true);
-    if (!page) LogWarning("hydration stops early: " + page.error().message);
-    if (!page || page->empty()) return false;
-    page_ = std::move(*page);
-    next_ = 0;
-    return true;
-  }
-
-  const std::shared_ptr<Gate> gate_;
-  FileSystemImplementation& file_system_;  // behind the gate
-  CatalogWalk walk_;
-  std::shared_ptr<std::atomic<bool>> incomplete_;
-  std::vector<catalog::Inode> page_;
-  size_t next_ = 0;
-};
-
-}  // namespace
-
-std::unique_ptr<hydrate::HydrationSource> MakeWalkSource(FileSystemImplementation& file_system,
-                                                         std::vector<InodeId> roots,
-                                                         std::shared_ptr<std::atomic<bool>> incomplete) {
-  return std::make_unique<WalkSource>(file_system, std::move(roots), std::move(incomplete));
-}
-
 void HydrationAhead::OnMiss(const InodeRecord& file) {
   constexpr size_t kDepthMax = 512;  // a key of 1,024 bytes has no more directories
   std::vector<InodeId> ancestors;
@@ -94,10 +45,14 @@ void HydrationAhead::Run(InodeId directory) {
   {
     std::lock_guard lock(mutex_);
     began_before_import_done = !import_done_;
+    if (holds_ > 0 && !cancelled_) {
+      held_.push_back(directory);
+      return;
+    }
     if (cancelled_ || !running_.emplace(Value(directory), progress).second) return;
   }
   file_system_.hydrator().Restore(
-      file_system_.repository(), MakeWalkSource(file_system_, {directory}, incomplete),
+      file_system_.repository(), MakeLearnedSource(file_system_, directory, incomplete),
       hydrate::BackgroundPriority::kHydration, progress,
       [this, gate = file_system_.gate(), directory, progress, incomplete, began_before_import_done](Status status) {
         GateScope scope(gate);
@@ -130,10 +85,31 @@ void HydrationAhead::OnImportDone() {
   for (const InodeId directory : directories) Begin(directory);
 }
 
+void HydrationAhead::Hold() {
+  std::lock_guard lock(mutex_);
+  ++holds_;
+  for (auto& [id, progress] : running_) {
+    progress->cancelled = true;
+    held_.push_back(InodeId{id});
+  }
+  std::sort(held_.begin(), held_.end());
+  running_.clear();
+}
+
+void HydrationAhead::LetGo() {
+  std::vector<InodeId> directories;
+  {
+    std::lock_guard lock(mutex_);
+    if (--holds_ == 0) directories.swap(held_);
+  }
+  for (const InodeId directory : directories) Begin(directory);
+}
+
 void HydrationAhead::Reset() {
   std::lock_guard lock(mutex_);
   trigger_.Clear();
   incomplete_.clear();
+  held_.clear();
   for (auto& [id, progress] : running_) progress->cancelled = true;
   running_.clear();
 }

@@ -20,6 +20,7 @@
 #include "fs/ops/statfs.h"
 #include "fs/ops/xattr.h"
 #include "fuse/errno.h"
+#include "fuse/read_buffer.h"
 
 namespace leat::fuse {
 namespace {
@@ -27,8 +28,7 @@ namespace {
 // Changes are pushed to the kernel, so what it knows stays good; a day bounds what a lost notice could do.
 constexpr double kTimeoutSeconds = 86400;
 constexpr size_t kNameBytesMax = 255;
-constexpr size_t kReadBytesMax = 1u << 20;  // max_pages: what one READ can ask
-constexpr unsigned kMaxBackground = 512;    // the kernel's default, 12, lets slow cold reads hold up warm ones
+constexpr unsigned kMaxBackground = 512;  // the kernel's default, 12, lets slow cold reads hold up warm ones
 constexpr unsigned kCongestionThreshold = 384;
 constexpr size_t kBlockBytes = 4096;
 
@@ -166,14 +166,10 @@ void OpenDirectory(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   fuse_reply_open(request, file);
 }
 
-std::span<std::byte> ReadBuffer(size_t size) {
-  thread_local std::unique_ptr<std::byte[]> buffer(new std::byte[kReadBytesMax]);
-  return {buffer.get(), std::min(size, kReadBytesMax)};
-}
-
 void Read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, fuse_file_info*) {
   Server& server = Begin(request);
-  const auto out = ReadBuffer(size);
+  const ReadBuffer buffer;
+  const auto out = buffer.First(size);
   const auto at = static_cast<uint64_t>(offset);
   if (const auto answer = fs::ReadNow(*server.file_system, InodeId{inode}, at, out)) {
     if (!*answer) return ReplyError(request, answer->error());
@@ -192,37 +188,28 @@ void Read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, fuse_
 // As many entries as fit into `size` bytes.
 void ReplyDirectory(fuse_req_t request, fs::FileSystem& file_system, InodeId directory, size_t size, uint64_t cookie,
                     bool with_attributes) {
-  constexpr size_t kEntryBytesTypical = 48, kEntryWithAttributesBytesTypical = 184;
   const uint64_t mark = fs::DirectoryMark(file_system, directory);
   std::vector<char> buffer(size);
   size_t used = 0;
-  bool full = false;
   std::vector<std::pair<InodeId, uint64_t>> sent;  // with attributes, and their marks
-  while (!full) {
-    const size_t room = (size - used) / (with_attributes ? kEntryWithAttributesBytesTypical : kEntryBytesTypical);
-    const auto entries = fs::ReadDirectory(file_system, directory, cookie, room + 1);
-    if (!entries) return ReplyError(request, entries.error());
-    if (entries->empty()) break;
-    for (const fs::DirectoryEntryAnswer& entry : *entries) {
-      fuse_entry_param parameters = EntryOf(entry.attributes);
-      const bool dots = entry.cookie == fs::kDotCookie || entry.cookie == fs::kDotDotCookie;
-      if (dots) parameters.ino = 0;  // the kernel takes no reference on these
-      const auto next = static_cast<off_t>(entry.cookie);
-      // Before the kernel can know it, so that no change goes untold.
-      if (with_attributes && !dots) fs::EntryWithAttributesSent(file_system, entry.attributes.id);
-      const size_t needed = with_attributes ? fuse_add_direntry_plus(request, buffer.data() + used, size - used,
-                                                                     entry.name.c_str(), &parameters, next)
-                                            : fuse_add_direntry(request, buffer.data() + used, size - used,
-                                                                entry.name.c_str(), &parameters.attr, next);
-      if (needed > size - used) {
-        full = true;
-        break;
-      }
-      used += needed;
-      cookie = entry.cookie;
-      if (with_attributes && !dots) sent.emplace_back(entry.attributes.id, entry.attributes_mark);
-    }
-  }
+  const auto add = [&](const std::string& name, const fs::DirectoryEntryAnswer& entry) {
+    fuse_entry_param parameters = EntryOf(entry.attributes);
+    const bool dots = entry.cookie == fs::kDotCookie || entry.cookie == fs::kDotDotCookie;
+    if (dots) parameters.ino = 0;  // the kernel takes no reference on these
+    const auto next = static_cast<off_t>(entry.cookie);
+    // Before the kernel can know it, so that no change goes untold.
+    if (with_attributes && !dots) fs::EntryWithAttributesSent(file_system, entry.attributes.id);
+    const size_t needed =
+        with_attributes
+            ? fuse_add_direntry_plus(request, buffer.data() + used, size - used, name.c_str(), &parameters, next)
+            : fuse_add_direntry(request, buffer.data() + used, size - used, name.c_str(), &parameters.attr, next);
+    if (needed > size - used) return false;
+    used += needed;
+    if (with_attributes && !dots) sent.emplace_back(entry.attributes.id, entry.attributes_mark);
+    return true;
+  };
+  if (const Status read = fs::ReadDirectory(file_system, directory, cookie, add); !read)
+    return ReplyError(request, read.error());
   fuse_reply_buf(request, buffer.data(), used);
   fs::DirectoryAnswered(file_system, directory, mark);
   for (const auto& [inode, attributes_mark] : sent) fs::AttributesAnswered(file_system, inode, attributes_mark);

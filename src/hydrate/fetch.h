@@ -24,26 +24,42 @@
 #include "cache/cache.h"
 #include "env/clock.h"
 #include "env/object_store.h"
+#include "hydrate/hedged_get.h"
 #include "hydrate/hydrator.h"
 
 namespace leat::hydrate {
 
+struct BufferGauge {
+  std::atomic<uint64_t> all{0};   // bytes in buffers
+  std::atomic<uint64_t> held{0};  // of these, what no running fetch has reserved any more
+};
+
 // A body's bytes in memory, counted while they live. Immutable once shared.
 class Buffer {
  public:
-  Buffer(std::shared_ptr<std::atomic<uint64_t>> gauge, uint64_t size_bytes)
+  Buffer(std::shared_ptr<BufferGauge> gauge, uint64_t size_bytes)
       : gauge_(std::move(gauge)), bytes_(new std::byte[size_bytes]), size_bytes_(size_bytes) {
-    gauge_->fetch_add(size_bytes_, std::memory_order_relaxed);
+    gauge_->all.fetch_add(size_bytes_, std::memory_order_relaxed);
   }
-  ~Buffer() { gauge_->fetch_sub(size_bytes_, std::memory_order_relaxed); }
+  ~Buffer() {
+    gauge_->all.fetch_sub(size_bytes_, std::memory_order_relaxed);
+    if (held_.load(std::memory_order_relaxed)) gauge_->held.fetch_sub(size_bytes_, std::memory_order_relaxed);
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   std::span<std::byte> bytes() const { return {bytes_.get(), size_bytes_}; }
+  // The fetch that filled it goes on to the next: from here on it counts for itself, until the last reader lets go.
+  void Hold() const {
+    if (!held_.exchange(true, std::memory_order_relaxed)) {
+      gauge_->held.fetch_add(size_bytes_, std::memory_order_relaxed);
+    }
+  }
 
  private:
-  const std::shared_ptr<std::atomic<uint64_t>> gauge_;
+  const std::shared_ptr<BufferGauge> gauge_;
   const std::unique_ptr<std::byte[]> bytes_;
   const uint64_t size_bytes_;
+  mutable std::atomic<bool> held_{false};
 };
 
 // How an object is divided.
@@ -142,9 +158,8 @@ struct Fetch {  // one GET of consecutive chunks
   std::map<uint64_t, std::vector<std::shared_ptr<Reader>>> waiters;  // by chunk
   std::vector<std::shared_ptr<RestoredObject>> watchers;
   bool retried = false;  // after a corrupt body; once
-  uint32_t attempt = 0;
   bool cancelled = false;
-  std::optional<env::RequestId> request;
+  std::shared_ptr<HedgedGet> get;  // the one under way, also while it is being started
   uint64_t reserved_bytes = 0;
 
   // Only the thread that runs the fetch: the one that launches it, then the store's.

@@ -36,7 +36,7 @@ HydratorImplementation::HydratorImplementation(HydratorOptions options, cache::C
     : options_(options),
       cache_(cache),
       clock_(clock),
-      memory_bytes_(std::make_shared<std::atomic<uint64_t>>(0)),
+      memory_(std::make_shared<BufferGauge>()),
       streams_({.block_bytes = cache::kBlockBytes,
                 .range_bytes_first = std::max(options.range_bytes_first, cache::kBlockBytes),
                 .range_bytes_max = std::max(options.range_bytes_max, cache::kBlockBytes),
@@ -185,11 +185,21 @@ void HydratorImplementation::WatchLocked(Fetch& fetch, const std::shared_ptr<Res
   ++watcher->operation->outstanding;
 }
 
+// Of the requests in flight, 1/kDemandPart are for readers only: a reader beyond them waits for the next to end, which
+// with many in flight is a moment.
+constexpr uint32_t kDemandPart = 16;
+
+uint64_t HydratorImplementation::ReservationOf(const Fetch& fetch) const {
+  const Chunks chunks(fetch.object);
+  const uint64_t length = chunks.OffsetOf(fetch.chunk_end) - chunks.OffsetOf(fetch.chunk_first);
+  return chunks.LengthOf(fetch.chunk_first) + std::min(length, options_.network_buffer_bytes);
+}
+
 HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority least) {
   const auto running = static_cast<uint32_t>(running_.size());
   const uint32_t limit = concurrency_.limit();
-  // A quarter stays free for readers; with a limit of one there is nothing to keep free.
-  const uint32_t background_limit = limit == 1 ? 1 : limit - std::max(1u, limit / 4);
+  // Some stay free for readers, who overtake what is queued: with a limit of one there is nothing to keep free.
+  const uint32_t background_limit = limit == 1 ? 1 : limit - std::max(1u, limit / kDemandPart);
   for (size_t priority = 0; priority <= static_cast<size_t>(least); ++priority) {
     auto& queue = queues_[priority];
     while (!queue.empty() &&
@@ -197,13 +207,18 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority
       queue.pop_front();
     }
     if (queue.empty()) continue;
-    if (running >= (priority == 0 ? limit : background_limit)) return nullptr;
+    if (running >= (priority == 0 ? limit : background_limit)) {
+      limit_reached_ = true;
+      return nullptr;
+    }
     const FetchPointer fetch = queue.front();
-    const Chunks chunks(fetch->object);
-    const uint64_t bytes = chunks.LengthOf(fetch->chunk_first);
+    const uint64_t bytes = ReservationOf(*fetch);
+    const uint64_t held = memory_->held.load(std::memory_order_relaxed);
+    const uint64_t held_by_readers = held - std::min(held, read_through_.bytes());
+    const uint64_t needed = reserved_bytes_ + held_by_readers + bytes;
     // Something must be able to run, however small the budget. What waits for room is not overtaken by lesser work.
-    if (running > 0 && reserved_bytes_ + bytes > options_.memory_bytes_max) return nullptr;
-    while (!read_through_.empty() && reserved_bytes_ + read_through_.bytes() + bytes > options_.memory_bytes_max) {
+    if (running > 0 && needed > options_.memory_bytes_max) return nullptr;
+    while (!read_through_.empty() && needed + read_through_.bytes() > options_.memory_bytes_max) {
       read_through_.EvictOldest();
     }
     queue.pop_front();
@@ -248,7 +263,7 @@ void HydratorImplementation::CancelLocked(const DatasetId* dataset, std::vector<
 void HydratorImplementation::CancelRequests(const DatasetId* dataset) {
   // Queued fetches end here and now, running ones when their store says so.
   std::vector<FetchPointer> queued;
-  std::vector<std::pair<std::shared_ptr<Repository>, env::RequestId>> requests;
+  std::vector<std::pair<std::shared_ptr<Repository>, std::shared_ptr<HedgedGet>>> requests;
   {
     std::lock_guard lock(mutex_);
     for (auto& [key, fetch] : flights_) {
@@ -262,17 +277,18 @@ void HydratorImplementation::CancelRequests(const DatasetId* dataset) {
     for (auto& [pointer, fetch] : running_) {
       if (dataset && fetch->object.dataset != *dataset) continue;
       fetch->cancelled = true;
-      if (fetch->request) requests.emplace_back(fetch->repository, *fetch->request);
+      if (fetch->get) requests.emplace_back(fetch->repository, fetch->get);
     }
   }
-  for (auto& [repository, request] : requests) repository->store->Cancel(request);
+  for (auto& [repository, get] : requests) get->Cancel();
   for (const auto& fetch : queued) EndFetch(fetch, Fail(ErrorCode::kCancelled, "cancelled"), false);
   std::lock_guard lock(mutex_);
-  for (auto& [repository, request] : requests) released_.push_back(std::move(repository));
+  for (auto& [repository, get] : requests) released_.push_back(std::move(repository));
   WakeLocked();
 }
 
 bool HydratorImplementation::QuietLocked(const DatasetId* dataset) const {
+  if (!dataset && starting_ > 0) return false;
   const bool fetching = std::any_of(running_.begin(), running_.end(), [&](const auto& running) {
     return !dataset || running.second->object.dataset == *dataset;
   });
@@ -347,7 +363,7 @@ void HydratorImplementation::AnswerLocked(std::shared_ptr<Reader> reader, const 
 
 void HydratorImplementation::DropUnwanted() {
   std::vector<FetchPointer> dropped;
-  std::vector<std::pair<std::shared_ptr<Repository>, env::RequestId>> requests;
+  std::vector<std::pair<std::shared_ptr<Repository>, std::shared_ptr<HedgedGet>>> requests;
   {
     std::lock_guard lock(mutex_);
     for (const Priority priority : {Priority::kHydration, Priority::kRestore}) {
@@ -361,13 +377,13 @@ void HydratorImplementation::DropUnwanted() {
       }
     }
     for (auto& [pointer, fetch] : running_) {
-      if (fetch->cancelled || !fetch->request || fetch->watchers.empty() || Wanted(*fetch)) continue;
+      if (fetch->cancelled || !fetch->get || fetch->watchers.empty() || Wanted(*fetch)) continue;
       if (fetch->priority < Priority::kHydration) continue;
       fetch->cancelled = true;
-      requests.emplace_back(fetch->repository, *fetch->request);
+      requests.emplace_back(fetch->repository, fetch->get);
     }
   }
-  for (auto& [repository, request] : requests) repository->store->Cancel(request);
+  for (auto& [repository, get] : requests) get->Cancel();
   for (const auto& fetch : dropped) EndFetch(fetch, Fail(ErrorCode::kCancelled, "cancelled"), false);
 }
 
@@ -395,7 +411,9 @@ HydratorStatistics HydratorImplementation::CollectLocked(const DatasetId* datase
   statistics.fetched_objects = totals.fetched_objects;
   statistics.fetched_bytes = totals.fetched_bytes;
   statistics.read_through_bytes = totals.read_through_bytes;
-  if (!dataset) statistics.memory_bytes = memory_bytes_->load(std::memory_order_relaxed);
+  statistics.hedges_sent = totals.hedges_sent;
+  statistics.hedges_won = totals.hedges_won;
+  if (!dataset) statistics.memory_bytes = memory_->all.load(std::memory_order_relaxed);
   return statistics;
 }
 

@@ -3,12 +3,13 @@
 //
 // Single flight: however many readers and jobs want a block, it is fetched once. Demand goes before read-ahead,
 // read-ahead before background hydration and restore requests. One memory budget bounds what requests are receiving
-// (each the chunk at hand: a small object, or 1 MiB of a large one) together with what is held for the readers of a
-// full cache; chunks that readers have been handed and still hold come on top. One concurrency limit, adapted to
-// throughput and 503 SlowDown, bounds requests. A full or failing cache never fails a read: it is read through, and a
-// reader is answered before its bytes are kept. Restores wait for a cache that is making room, or whose disk gets a
-// rest. Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max while reads
-// continue in order.
+// (each the chunk at hand: a small object, or 1 MiB of a large one; and the network's buffer) together with what
+// readers still hold and what is held for the readers of a full cache: beyond it no request is started. One concurrency
+// limit, adapted to throughput and 503 SlowDown, bounds requests; a request whose answer is late is sent a second time,
+// beyond the limit, a few of them at a time (policy/hedge.h). A full or failing cache never fails a read: it is read
+// through, and a reader is answered before its bytes are kept. Restores wait for a cache that is making room, or whose
+// disk gets a rest. Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max
+// while reads continue in order.
 //
 // Threads: any. Callbacks run on the store's or the hydrator's own thread, or on the one that asks when the bytes are
 // there; they may reply to the kernel, must not block.
@@ -30,6 +31,7 @@
 #include "cache/object_ref.h"
 #include "env/clock.h"
 #include "env/object_store.h"
+#include "policy/hedge.h"
 
 namespace leat::hydrate {
 
@@ -47,7 +49,8 @@ struct DataSlice {
 };
 
 struct HydratorOptions {
-  uint64_t memory_bytes_max = 256u << 20;  // chunks being received, and those held for the readers of a full cache
+  uint64_t memory_bytes_max = 256u << 20;      // chunks being received, and those held for readers
+  uint64_t network_buffer_bytes = 256u << 10;  // what a connection's buffer takes beside the chunk, at most
   // Of these, held after they were fetched and found no room: the rest of what a reader has had only a piece of.
   uint64_t read_through_bytes_max = 64u << 20;
   uint32_t requests_in_flight_max = 128;  // over all repositories
@@ -57,6 +60,8 @@ struct HydratorOptions {
   std::chrono::seconds demand_timeout{120};  // a reader waits no longer than this
   // A restore or hydration ahead of reads waits no longer for a cache that says "not now" and takes nothing at all.
   std::chrono::seconds room_wait_max{60};
+  policy::HedgeOptions hedge{};              // of each dataset's requests
+  std::chrono::milliseconds hedge_tick{10};  // how much later than decided a hedge may be sent
 };
 
 struct HydratorStatistics {
@@ -65,6 +70,7 @@ struct HydratorStatistics {
   uint64_t background_queued = 0;                     // objects in restore and hydration queues now, as far as known
   uint64_t fetched_objects = 0, fetched_bytes = 0;    // since the start
   uint64_t read_through_bytes = 0;                    // fetched but not kept: the cache was full
+  uint64_t hedges_sent = 0, hedges_won = 0;           // late requests sent a second time; those answered by it
   uint64_t memory_bytes = 0;                          // in memory now, what readers still hold included
 };
 
@@ -74,6 +80,8 @@ class HydrationSource {
   virtual ~HydrationSource() = default;
   // The next objects to restore, at most `count`, all of one dataset; empty: no more. Called on the hydrator's thread.
   virtual std::vector<cache::ObjectRef> Next(size_t count) = 0;
+  // Asked before Next: true, an empty answer means "none yet", and it is asked again after a moment.
+  virtual bool MoreToCome() { return false; }
 };
 
 struct HydrationProgress {                                      // written by the hydrator, read by anybody

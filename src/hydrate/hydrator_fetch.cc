@@ -57,9 +57,12 @@ bool HydratorImplementation::ServeFromCache(const FetchPointer& fetch) {
     const uint64_t offset = chunks.OffsetOf(chunk), length = chunks.LengthOf(chunk);
     bool present = cache_.Contains(fetch->object, offset, length);
     while (present && !Deliver(fetch, chunk, nullptr, false)) {
-      auto buffer = std::make_shared<Buffer>(memory_bytes_, length);
+      const auto buffer = std::make_shared<Buffer>(memory_, length);
       present = cache_.Read(fetch->object, offset, buffer->bytes());
-      if (present && Deliver(fetch, chunk, std::move(buffer), false)) break;
+      if (present && Deliver(fetch, chunk, buffer, false)) {
+        buffer->Hold();
+        break;
+      }
     }
     if (present) continue;
     if (missing.empty() || missing.back().second != chunk) missing.emplace_back(chunk, chunk);
@@ -134,34 +137,33 @@ void HydratorImplementation::StartGet(const FetchPointer& fetch) {
   fetch->filling = nullptr;
   fetch->failure = {};
   std::shared_ptr<Repository> repository;
-  uint32_t attempt = 0;
-  bool cancelled = false;
+  std::shared_ptr<HedgedGet> get;
   {
     std::lock_guard lock(mutex_);
+    ++starting_;
     repository = fetch->repository;
-    attempt = ++fetch->attempt;
-    cancelled = fetch->cancelled;
-    fetch->request.reset();
+    if (!fetch->cancelled) {
+      get =
+          std::make_shared<HedgedGet>(*repository->store, std::move(request), std::make_shared<Receiver>(*this, fetch));
+      fetch->get = get;
+      HedgingLocked(fetch->object.dataset).Sent();
+    }
   }
-  if (cancelled) {
+  if (get) {
+    get->Start(clock_.Now());  // from here on the fetch belongs to the store's thread
+  } else {
     fetch->writer.reset();
     EndFetch(fetch, Fail(ErrorCode::kCancelled, "cancelled"), false);
-  } else {
-    // From here on the fetch belongs to the store's thread.
-    const env::RequestId id = repository->store->Get(std::move(request), std::make_shared<Receiver>(*this, fetch));
-    {
-      std::lock_guard lock(mutex_);
-      const bool current = fetch->state == FetchState::kRunning && fetch->attempt == attempt;
-      if (current) fetch->request = id;
-      cancelled = current && fetch->cancelled;
-    }
-    if (cancelled) repository->store->Cancel(id);
   }
+  // The fetch may be over: this thread, which may be the store's, is what the hydrator's end waits for.
   std::lock_guard lock(mutex_);
   released_.push_back(std::move(repository));
+  --starting_;
+  quiet_.notify_all();
 }
 
 void HydratorImplementation::OnStart(Fetch& fetch, const ObjectInfo& info) {
+  NoteFirstByte(fetch);
   if (info.etag != fetch.object.etag || info.size_bytes != fetch.object.size_bytes) {
     fetch.failure =
         Fail(ErrorCode::kObjectChanged, "the object is no longer the version that was listed: " + fetch.object.key +
@@ -180,7 +182,7 @@ void HydratorImplementation::OnData(const FetchPointer& fetch, std::span<const s
       return;
     }
     const uint64_t length = chunks.LengthOf(fetch->chunk_at);
-    if (!fetch->filling) fetch->filling = std::make_shared<Buffer>(memory_bytes_, length);
+    if (!fetch->filling) fetch->filling = std::make_shared<Buffer>(memory_, length);
     const size_t taken = std::min<size_t>(bytes.size(), length - fetch->filled_bytes);
     if (taken == 0) {  // a small object that is whole already
       fetch->chunk_at = fetch->chunk_end;
@@ -271,6 +273,7 @@ void HydratorImplementation::FinishChunk(const FetchPointer& fetch, uint64_t chu
     KeepChunk(*fetch, buffer->bytes());
   }
   Deliver(fetch, chunk, buffer, true);
+  buffer->Hold();
 }
 
 void HydratorImplementation::KeepChunk(Fetch& fetch, std::span<const std::byte> bytes) {
@@ -342,8 +345,10 @@ bool HydratorImplementation::Deliver(const FetchPointer& fetch, uint64_t chunk, 
 
 void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, bool requested) {
   std::vector<Answer> answers;
+  std::shared_ptr<HedgedGet> get;
   {
     std::lock_guard lock(mutex_);
+    get.swap(fetch->get);
     for (uint64_t chunk = fetch->chunk_first; chunk < fetch->chunk_end; ++chunk) {
       const auto flight = flights_.find(KeyOf(*fetch, chunk));
       if (flight != flights_.end() && flight->second == fetch) flights_.erase(flight);
@@ -376,8 +381,9 @@ void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, 
     fetch->state = FetchState::kEnded;
     if (requested) {
       const bool throttled = !status && status.error().code == ErrorCode::kThrottled;
+      if (throttled) HedgingLocked(fetch->object.dataset).Throttled(clock_.Now().time_since_epoch().count());
       concurrency_.Completed(clock_.Now().time_since_epoch().count(), fetch->received_bytes,
-                             static_cast<uint32_t>(running_.size()), throttled);
+                             std::exchange(limit_reached_, false), throttled);
     }
   }
   Run(answers);

@@ -23,6 +23,7 @@
 #include "hydrate/read_streams.h"
 #include "hydrate/read_through.h"
 #include "policy/concurrency.h"
+#include "policy/hedge.h"
 
 namespace leat::hydrate {
 
@@ -50,6 +51,7 @@ class HydratorImplementation final : public Hydrator {
   using FetchPointer = std::shared_ptr<Fetch>;
   struct Totals {
     uint64_t fetched_objects = 0, fetched_bytes = 0, read_through_bytes = 0;
+    uint64_t hedges_sent = 0, hedges_won = 0;
   };
 
   // --- scheduling (hydrator.cc)
@@ -62,6 +64,7 @@ class HydratorImplementation final : public Hydrator {
   void QueueLocked(const FetchPointer& fetch);
   void PromoteLocked(const FetchPointer& fetch, Priority priority);
   void WatchLocked(Fetch& fetch, const std::shared_ptr<RestoredObject>& watcher);
+  uint64_t ReservationOf(const Fetch& fetch) const;
   FetchPointer PickLocked(Priority least);
   void LaunchReady(Priority least);  // what is queued with this priority or a higher one
   void WakeLocked();
@@ -93,6 +96,12 @@ class HydratorImplementation final : public Hydrator {
   void AnswerLocked(std::shared_ptr<Reader> reader, const Status& status, std::vector<Answer>& answers);
   static void Run(std::vector<Answer>& answers);
 
+  // --- late requests (hydrator_hedge.cc)
+  policy::Hedging& HedgingLocked(DatasetId dataset);
+  void NoteFirstByte(Fetch& fetch);
+  // Sends what is late a second time: first what readers wait for, then what has waited longest.
+  void HedgeLate();
+
   // --- restores and the thread (hydrator_restore.cc)
   void Work();
   bool Fill(const std::shared_ptr<RestoreOperation>& operation);     // true: there is more to do at once
@@ -110,7 +119,7 @@ class HydratorImplementation final : public Hydrator {
   const HydratorOptions options_;
   cache::Cache& cache_;
   const env::Clock& clock_;
-  const std::shared_ptr<std::atomic<uint64_t>> memory_bytes_;
+  const std::shared_ptr<BufferGauge> memory_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;   // the hydrator's thread
@@ -122,14 +131,18 @@ class HydratorImplementation final : public Hydrator {
       queues_;  // a promoted fetch stays where it was too and is passed over
   std::map<Fetch*, FetchPointer> running_;
   uint64_t reserved_bytes_ = 0;
+  uint32_t starting_ = 0;                       // threads inside StartGet
   std::list<std::shared_ptr<Reader>> readers_;  // in the order of their deadlines
   std::list<std::shared_ptr<RestoreOperation>> operations_;
   std::multiset<DatasetId> cancelling_;  // by CancelDataset, until it returns
   ReadStreams streams_;
   ReadThrough read_through_;
   policy::Concurrency concurrency_;
+  bool limit_reached_ = false;  // by a fetch that had to wait, since a request last ended
   Totals totals_;
   std::map<DatasetId, Totals> totals_by_dataset_;
+  std::map<DatasetId, policy::Hedging> hedging_;
+  env::MonotonicTime hedge_look_at_{};  // the hydrator's thread only
   // A repository may be the last one to hold its store, which must not be destroyed on a thread of its own.
   std::vector<std::shared_ptr<Repository>> released_;
   std::thread thread_;

@@ -59,9 +59,11 @@ void HydratorImplementation::Work() {
     FinishOperations();
     TimeOutReaders();
     LaunchReady(Priority::kRestore);
+    HedgeLate();
     std::unique_lock lock(mutex_);
     if (quit_) break;
-    if (!more) wake_.wait_for(lock, kTick, [&] { return wake_requested_; });
+    const auto tick = running_.empty() ? kTick : std::min(kTick, options_.hedge_tick);
+    if (!more) wake_.wait_for(lock, tick, [&] { return wake_requested_; });
     wake_requested_ = false;
   }
   // The last of the repositories, outside the lock.
@@ -130,10 +132,12 @@ bool HydratorImplementation::Pull(RestoreOperation& operation) {
     std::lock_guard lock(mutex_);
     if (operation.exhausted) return false;
   }
+  const bool more_to_come = operation.source->MoreToCome();  // before Next, or the last objects could be missed
   std::vector<cache::ObjectRef> next = operation.source->Next(kPullCount);
   std::reverse(next.begin(), next.end());
   for (cache::ObjectRef& object : next) operation.pulled.push_back({std::move(object)});
   std::lock_guard lock(mutex_);
+  if (operation.pulled.empty() && more_to_come) return false;
   operation.exhausted = operation.pulled.empty();
   if (!operation.pulled.empty() && !operation.dataset) {
     operation.dataset = operation.pulled.back().object.dataset;

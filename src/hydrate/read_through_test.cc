@@ -11,7 +11,7 @@ class ReadThroughTest : public testing::Test {
   std::shared_ptr<const Buffer> Bytes(uint64_t size_bytes) { return std::make_shared<Buffer>(gauge_, size_bytes); }
   static FlightKey Key(uint32_t dataset, uint64_t chunk) { return {DatasetId{dataset}, {}, chunk}; }
 
-  const std::shared_ptr<std::atomic<uint64_t>> gauge_ = std::make_shared<std::atomic<uint64_t>>(0);
+  const std::shared_ptr<BufferGauge> gauge_ = std::make_shared<BufferGauge>();
   ReadThrough held_{100};
 };
 
@@ -23,7 +23,7 @@ TEST_F(ReadThroughTest, HoldsAChunkUntilAllOfItWasRead) {
   held_.Read(Key(1, 0), 1);
   EXPECT_FALSE(held_.Find(Key(1, 0)));
   EXPECT_EQ(held_.bytes(), 0u);
-  EXPECT_EQ(gauge_->load(), 0u);
+  EXPECT_EQ(gauge_->all.load(), 0u);
   held_.Read(Key(1, 0), 1);  // not there: nothing happens
 }
 

@@ -10,12 +10,12 @@ Concurrency::Concurrency(ConcurrencyOptions options)
       limit_(std::clamp(options.limit_start, std::min(options.limit_min, std::max(1u, options.limit_max)),
                         std::max(1u, options.limit_max))) {}
 
-void Concurrency::Completed(int64_t now_ns, uint64_t bytes, uint32_t in_flight, bool throttled) {
+void Concurrency::Completed(int64_t now_ns, uint64_t bytes, bool limit_reached, bool throttled) {
   if (window_start_ns_ < 0) window_start_ns_ = now_ns;
   bytes_ += bytes;
   ++requests_;
   if (throttled) ++throttled_;
-  if (in_flight >= limit_) filled_ = true;
+  if (limit_reached) limit_reached_ = true;
   const bool long_enough = now_ns - window_start_ns_ >= options_.window_ns;
   // A cut does not wait for the window's end: every further request would be refused too.
   const bool cut_now = throttled && now_ns >= rest_until_ns_;
@@ -34,12 +34,12 @@ void Concurrency::Decide(int64_t now_ns) {
     }
     slow_start_ = false;
     probing_ = false;
-  } else if (probing_ && filled_ && rate < rate_before_ * options_.gain_min) {
+  } else if (probing_ && limit_reached_ && rate < rate_before_ * options_.gain_min) {
     limit_ = std::max(lowest, limit_before_);
     slow_start_ = false;
     probing_ = false;
     rest_until_ns_ = now_ns + options_.rest_ns;
-  } else if (filled_ && !resting && limit_ < options_.limit_max) {
+  } else if (limit_reached_ && !resting && limit_ < options_.limit_max) {
     probing_ = true;
     limit_before_ = limit_;
     rate_before_ = rate;
@@ -51,7 +51,7 @@ void Concurrency::Decide(int64_t now_ns) {
   bytes_ = 0;
   requests_ = 0;
   throttled_ = 0;
-  filled_ = false;
+  limit_reached_ = false;
 }
 
 }  // namespace leat::policy

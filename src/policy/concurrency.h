@@ -30,9 +30,9 @@ class Concurrency {
 
   // The requests that may be in flight now.
   uint32_t limit() const { return limit_; }
-  // A request has ended: `bytes` arrived, `in_flight` were running (itself included), the repository said "slow down"
-  // or did not.
-  void Completed(int64_t now_ns, uint64_t bytes, uint32_t in_flight, bool throttled);
+  // A request has ended: `bytes` arrived; since the last one ended, the limit held back another, or did not; the
+  // repository said "slow down", or did not.
+  void Completed(int64_t now_ns, uint64_t bytes, bool limit_reached, bool throttled);
 
  private:
   void Decide(int64_t now_ns);
@@ -45,7 +45,7 @@ class Concurrency {
   uint64_t bytes_ = 0;
   uint32_t requests_ = 0;
   uint32_t throttled_ = 0;
-  bool filled_ = false;  // the limit was reached
+  bool limit_reached_ = false;
   // The last raise, while its effect is awaited.
   bool probing_ = false;
   uint32_t limit_before_ = 0;

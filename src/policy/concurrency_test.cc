@@ -49,7 +49,7 @@ double Drive(Concurrency& concurrency, const ToyRepository& repository, double s
     const auto in_flight = static_cast<uint32_t>(running.size());
     running.pop();
     now_ns = std::max(now_ns, next.end_ns);
-    concurrency.Completed(now_ns, next.throttled ? 0 : kObjectBytes, in_flight, next.throttled);
+    concurrency.Completed(now_ns, next.throttled ? 0 : kObjectBytes, in_flight >= concurrency.limit(), next.throttled);
     limit_highest = std::max(limit_highest, concurrency.limit());
     if (now_ns > half_ns && !next.throttled) bytes_in_half += kObjectBytes;
   }
@@ -66,16 +66,16 @@ TEST(Concurrency, StartsWithinItsBounds) {
 
 TEST(Concurrency, OneCutForABurstOfRefusals) {
   Concurrency concurrency({.limit_min = 4, .limit_start = 64, .limit_max = 128});
-  for (int i = 0; i < 60; ++i) concurrency.Completed(i * kMillisecond, 0, 64, true);
+  for (int i = 0; i < 60; ++i) concurrency.Completed(i * kMillisecond, 0, true, true);
   EXPECT_EQ(concurrency.limit(), 32u);
   // A second later they still come: cut again, down to the least.
-  for (int second = 2; second < 12; ++second) concurrency.Completed(second * 1000 * kMillisecond, 0, 32, true);
+  for (int second = 2; second < 12; ++second) concurrency.Completed(second * 1000 * kMillisecond, 0, true, true);
   EXPECT_EQ(concurrency.limit(), 4u);
 }
 
 TEST(Concurrency, LeavesAnIdleLimitAlone) {
   Concurrency concurrency({});
-  for (int i = 0; i < 10'000; ++i) concurrency.Completed(i * kMillisecond, 100'000, 3, false);
+  for (int i = 0; i < 10'000; ++i) concurrency.Completed(i * kMillisecond, 100'000, false, false);
   EXPECT_EQ(concurrency.limit(), 32u);
 }
 
@@ -119,7 +119,7 @@ TEST(Concurrency, NeverLeavesItsBounds) {
   for (int i = 0; i < 100'000; ++i) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     now_ns += static_cast<int64_t>((state >> 33) % (20 * kMillisecond));
-    concurrency.Completed(now_ns, (state >> 20) % 1'000'000, concurrency.limit(), (state >> 60) == 0);
+    concurrency.Completed(now_ns, (state >> 20) % 1'000'000, true, (state >> 60) == 0);
     ASSERT_GE(concurrency.limit(), 3u);
     ASSERT_LE(concurrency.limit(), 50u);
   }

@@ -37,9 +37,9 @@ struct S3Options {
   bool no_sign_request = false;
   bool requester_pays = false;
 
-  uint32_t connections_max = 128;                     // over all threads
-  uint32_t threads = 2;                               // network threads; one carries some 20,000 small GETs a second
-  std::chrono::milliseconds demand_deadline{60'000};  // an operation's retries end then
+  uint32_t connections_max = 128;  // over all threads
+  uint32_t threads = 0;  // network threads, one of which carries some 10,000 small GETs a second; 0: by the processors
+  std::chrono::milliseconds demand_deadline{60'000};       // an operation's retries end then
   std::chrono::milliseconds background_deadline{300'000};  // the same for background GETs
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::seconds stall_timeout{10};  // below 1 KiB/s for so long: the transfer is cut and resumed

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // Demand requests always find this part of the connections free of background ones.
-constexpr double kDemandShare = 0.25;
+constexpr double kDemandShare = 1.0 / 16;
 constexpr size_t kErrorBodyBytesMax = 64 << 10;
 constexpr size_t kAnswerBodyBytesMax = 16 << 20;
 constexpr size_t kHeaderBytesMax = 64 << 10;
@@ -119,6 +119,7 @@ void NetworkLoop::EndLeftovers() {
 
 void NetworkLoop::Submit(OperationPointer operation) {
   shared_.counters.in_flight.fetch_add(1, std::memory_order_relaxed);
+  operations_count_.fetch_add(1, std::memory_order_relaxed);
   bool was_empty = false;
   {
     const std::lock_guard lock(mutex_);
@@ -529,7 +530,10 @@ void NetworkLoop::EndAttempt(const OperationPointer& operation, CURLcode code) {
     op.redirected = true;
     if (shared_.settings()->region == op.region) shared_.MoveToRegion(region);
   }
-  if (kind == RetryClass::kThrottled) OnThrottled();
+  if (kind == RetryClass::kThrottled) {
+    OnThrottled();
+    if (op.receiver != nullptr) op.receiver->OnThrottled();
+  }
   RetryOrFail(operation, kind, {final_code, message});
 }
 
@@ -593,6 +597,7 @@ void NetworkLoop::End(const OperationPointer& operation, Status status) {
   ReleaseEasy(*operation);
   operations_.erase(operation->id);
   shared_.counters.in_flight.fetch_sub(1, std::memory_order_relaxed);
+  operations_count_.fetch_sub(1, std::memory_order_relaxed);
   if (!status) {
     const ErrorCode code = status.error().code;
     if (code != ErrorCode::kNotFound && code != ErrorCode::kObjectChanged && code != ErrorCode::kCancelled)

@@ -82,6 +82,8 @@ class NetworkLoop {
   void Submit(std::shared_ptr<Operation> operation);
   void Cancel(uint64_t id);
   void CredentialsChanged(Status status);
+  // Submitted and not ended. Any thread.
+  uint32_t operations() const { return operations_count_.load(std::memory_order_relaxed); }
 
  private:
   using OperationPointer = std::shared_ptr<Operation>;
@@ -115,6 +117,7 @@ class NetworkLoop {
   CURLM* multi_ = nullptr;
   std::thread thread_;
 
+  std::atomic<uint32_t> operations_count_{0};
   std::mutex mutex_;  // protects what follows
   std::vector<OperationPointer> incoming_;
   std::vector<uint64_t> cancels_;

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -185,6 +186,24 @@ TEST_F(Store, ThrottledThenServed) {
   EXPECT_EQ(Get({.key = "k"})->bytes, "x");
   EXPECT_EQ(counters_.retries, 1u);
   EXPECT_EQ(counters_.requests[0], 2u);
+}
+
+TEST_F(Store, WhoWaitsHearsOfSlowDown) {
+  struct Waiter final : env::GetReceiver {
+    void OnThrottled() override { ++throttled; }
+    void OnStart(const ObjectInfo&) override {}
+    void OnData(std::span<const std::byte>) override {}
+    void OnDone(Status status) override { done.set_value(std::move(status)); }
+    int throttled = 0;
+    std::promise<Status> done;
+  };
+  server_.Then({Http("503 Slow Down", "", ErrorXml("SlowDown"))});
+  server_.Then({Http("500 Internal Server Error", "", ErrorXml("InternalError"))});
+  server_.Then({Http("200 OK", kEtag, "x")});
+  const auto waiter = std::make_shared<Waiter>();
+  store_->Get({.key = "k"}, waiter);
+  EXPECT_TRUE(waiter->done.get_future().get());
+  EXPECT_EQ(waiter->throttled, 1);
 }
 
 TEST_F(Store, ResumesACutBodyFromTheNextByte) {

@@ -3,9 +3,13 @@
 
 #include <expat.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <ctime>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/text.h"
 
@@ -75,6 +79,33 @@ tl::unexpected<Error> Bad(const std::string& what) {
               "the server's answer is not S3's: " + what + "; check that the endpoint is an S3 server");
 }
 
+// "2026-01-02T03:04:05", then nothing, "Z" or ".000Z". A listing holds one an object, and strptime with timegm takes a
+// good part of its parsing. Nothing when the text is of another form.
+std::optional<int64_t> ParsePlainIsoTime(std::string_view text) {
+  constexpr std::string_view kForm = "0000-00-00T00:00:00", kMilliseconds = ".000Z";
+  const std::string_view rest = text.substr(std::min(text.size(), kForm.size()));
+  if (!rest.empty() && rest != "Z" && rest != kMilliseconds) return std::nullopt;
+  std::array<unsigned, 6> parts{};  // year to second
+  size_t part = 0;
+  for (size_t i = 0; i < kForm.size(); ++i) {
+    if (i >= text.size()) return std::nullopt;
+    if (kForm[i] != '0') {
+      if (text[i] != kForm[i]) return std::nullopt;
+      ++part;
+    } else {
+      if (text[i] < '0' || text[i] > '9') return std::nullopt;
+      parts[part] = parts[part] * 10 + static_cast<unsigned>(text[i] - '0');
+    }
+  }
+  const auto [year, month, day, hour, minute, second] = parts;
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year)), std::chrono::month(month),
+                                         std::chrono::day(day)};
+  constexpr unsigned kYearMin = 1700, kYearMax = 2200;  // nanoseconds in 64 bits reach from 1677 to 2262
+  if (!date.ok() || year < kYearMin || year > kYearMax || hour > 23 || minute > 59 || second > 59) return std::nullopt;
+  const auto days = std::chrono::sys_days(date).time_since_epoch().count();
+  return (((int64_t{days} * 24 + hour) * 60 + minute) * 60 + second) * 1'000'000'000;
+}
+
 Result<int64_t> ParseTime(std::string_view text, const char* form) {
   std::tm parts{};
   const std::string copy(text);
@@ -85,7 +116,12 @@ Result<int64_t> ParseTime(std::string_view text, const char* form) {
     int64_t unit = 100'000'000;
     for (++end; *end >= '0' && *end <= '9'; ++end, unit /= 10) nanoseconds += unit * (*end - '0');
   }
-  return static_cast<int64_t>(timegm(&parts)) * 1'000'000'000 + nanoseconds;
+  int64_t time = 0;
+  if (__builtin_mul_overflow(static_cast<int64_t>(timegm(&parts)), 1'000'000'000, &time) ||
+      __builtin_add_overflow(time, nanoseconds, &time)) {
+    return Bad("the time '" + EscapeXml(text) + "'");
+  }
+  return time;
 }
 
 }  // namespace
@@ -192,7 +228,10 @@ Result<std::string> ParseCompletion(std::string_view text, ErrorBody* error) {
   return etag;
 }
 
-Result<int64_t> ParseIsoTime(std::string_view text) { return ParseTime(text, "%Y-%m-%dT%H:%M:%S"); }
+Result<int64_t> ParseIsoTime(std::string_view text) {
+  if (const auto time = ParsePlainIsoTime(text)) return *time;
+  return ParseTime(text, "%Y-%m-%dT%H:%M:%S");
+}
 Result<int64_t> ParseHttpTime(std::string_view text) { return ParseTime(text, "%a, %d %b %Y %H:%M:%S"); }
 
 std::string EscapeXml(std::string_view text) {

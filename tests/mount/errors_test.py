@@ -173,12 +173,12 @@ class Errors(MountTest):
         self.leat.mount('s3://errors-test', self.mountpoint)
         plan = os.path.join(self.scratch, 'plan')
         with open(plan, 'w') as file:
-            file.write(f'd/1\n{self.mountpoint}/d/2\n')
+            file.write(f'{self.mountpoint}/d/2\nd/1\n')
         self.assertIn('restored 2 files', self.leat.run('restore', '--plan', plan, '--wait').stdout)
         self.fails('restore', self.mountpoint, self.mountpoint, '--plan', plan, says='one PATH', code=2)
         with open(plan, 'w') as file:
             file.write('d/1\n')
-        self.fails('restore', '--plan', plan, says='names no absolute path', code=2)
+        self.fails('restore', '--plan', plan, says='is not absolute; say which mount', code=2)
 
     def test_a_mistyped_prefix_is_noted(self):
         done = self.leat.mount('s3://errors-test/typo/', self.mountpoint)

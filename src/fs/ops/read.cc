@@ -39,6 +39,7 @@ std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, ui
   if ((*record)->inode.type == catalog::FileType::kDirectory) return Fail(ErrorCode::kIsADirectory, "is a directory");
   const cache::ObjectRef& object = (*record)->object;
   if (offset >= object.size_bytes || out.empty()) return 0;
+  self.read_order().OnRead(inode);
   const size_t length = std::min<uint64_t>(out.size(), object.size_bytes - offset);
   counters.read_bytes.fetch_add(length, std::memory_order_relaxed);
   if (self.cache().Read(object, offset, out.first(length))) {

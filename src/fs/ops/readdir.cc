@@ -15,33 +15,25 @@ void ListDirectory(FileSystem& file_system, InodeId directory, std::function<voi
   Implementation(file_system).importer().ListDirectory(directory, std::move(done));
 }
 
-Result<std::vector<DirectoryEntryAnswer>> ReadDirectory(FileSystem& file_system, InodeId directory, uint64_t cookie,
-                                                        size_t count) {
+Status ReadDirectory(FileSystem& file_system, InodeId directory, uint64_t cookie, const DirectoryVisitor& visit) {
   FileSystemImplementation& self = Implementation(file_system);
-  std::vector<DirectoryEntryAnswer> answers;
   if (cookie < kDotDotCookie) {
     LEAT_ASSIGN_OR_RETURN(const auto record, self.Record(directory));
-    if (record->inode.removed) return answers;  // as rmdir leaves it: not even "."
-    if (cookie < kDotCookie) answers.push_back({".", kDotCookie, self.Describe(record->inode)});
+    if (record->inode.removed) return {};  // as rmdir leaves it: not even "."
+    if (cookie < kDotCookie && !visit(".", {kDotCookie, self.Describe(record->inode)})) return {};
     const InodeId parent_id = directory == kRootInode ? kRootInode : record->inode.parent;
     LEAT_ASSIGN_OR_RETURN(const auto parent, self.Record(parent_id));
-    answers.push_back({"..", kDotDotCookie, self.Describe(parent->inode)});
+    if (!visit("..", {kDotDotCookie, self.Describe(parent->inode)})) return {};
     cookie = kDotDotCookie;
   }
-  const uint64_t changes = self.knowledge().AttributeChanges();
-  LEAT_ASSIGN_OR_RETURN(auto entries,
-                        self.catalog().ReadDirectory(directory, cookie == kDotDotCookie ? 0 : cookie, count));
-  answers.reserve(answers.size() + entries.size());
-  for (catalog::DirectoryEntry& entry : entries) {
-    DirectoryEntryAnswer answer;
-    answer.cookie = Value(entry.inode.id);
-    answer.attributes_mark = self.knowledge().AttributesMark(entry.inode.id);
-    if (self.knowledge().AttributeChanges() != changes) --answer.attributes_mark;  // perhaps this one's
-    answer.attributes = self.Describe(entry.inode);
-    answer.name = std::move(entry.inode.name);
-    answers.push_back(std::move(answer));
-  }
-  return answers;
+  KernelKnowledge& knowledge = self.knowledge();
+  const uint64_t changes = knowledge.AttributeChanges();
+  return self.catalog().VisitDirectory(
+      directory, cookie == kDotDotCookie ? 0 : cookie, [&](const catalog::Inode& inode) {
+        DirectoryEntryAnswer answer{Value(inode.id), self.Describe(inode), knowledge.AttributesMark(inode.id)};
+        if (knowledge.AttributeChanges() != changes) --answer.attributes_mark;  // perhaps this one's: tell it again
+        return visit(inode.name, answer);
+      });
 }
 
 uint64_t DirectoryMark(FileSystem& file_system, InodeId directory) {

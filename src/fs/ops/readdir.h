@@ -2,11 +2,9 @@
 // The entries of a directory. A reading never ends on an incomplete listing: the directory is listed first.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "fs/attributes.h"
@@ -18,7 +16,6 @@ namespace leat::fs {
 inline constexpr uint64_t kDotCookie = 2, kDotDotCookie = 3;
 
 struct DirectoryEntryAnswer {
-  std::string name;
   uint64_t cookie = 0;
   Attributes attributes;
   uint64_t attributes_mark = 0;
@@ -27,10 +24,10 @@ struct DirectoryEntryAnswer {
 // False: call ListDirectory first. Errors: kNotADirectory, kObjectChanged.
 Result<bool> DirectoryIsListed(FileSystem& file_system, InodeId directory);
 void ListDirectory(FileSystem& file_system, InodeId directory, std::function<void(Status)> done);
-// About `count` entries after `cookie` (0: from the start), "." and ".." included; empty at the end.
-Result<std::vector<DirectoryEntryAnswer>> ReadDirectory(FileSystem& file_system, InodeId directory, uint64_t cookie,
-                                                        size_t count);
-// Taken before the first ReadDirectory of an answer, compared after it reached the kernel.
+// Entries after `cookie` (0: from the start), "." and ".." included, until `visit` returns false.
+using DirectoryVisitor = std::function<bool(const std::string& name, const DirectoryEntryAnswer& entry)>;
+Status ReadDirectory(FileSystem& file_system, InodeId directory, uint64_t cookie, const DirectoryVisitor& visit);
+// Taken before the ReadDirectory of an answer, compared after it reached the kernel.
 uint64_t DirectoryMark(FileSystem& file_system, InodeId directory);
 void DirectoryAnswered(FileSystem& file_system, InodeId directory, uint64_t mark);
 void EntryWithAttributesSent(FileSystem& file_system, InodeId inode);  // before the answer is sent

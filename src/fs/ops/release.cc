@@ -13,6 +13,7 @@ void Release(FileSystem& file_system, const std::string& path, std::function<voi
     if (!scope) return done(Fail(ErrorCode::kCancelled, "the file system is being closed"));
     if (!inode) return done(Fail(inode.error()));
     self.hydration_ahead().Reset();  // or it would fetch again what is dropped here
+    self.read_order().Save();        // the next reads are a new epoch
     uint64_t bytes = 0;
     Status failed;
     const auto count = [&](cache::Released released) {
