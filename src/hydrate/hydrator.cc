@@ -42,7 +42,9 @@ HydratorImplementation::HydratorImplementation(HydratorOptions options, cache::C
                 .range_bytes_max = std::max(options.range_bytes_max, cache::kBlockBytes),
                 .ranges_ahead_max = options.ranges_ahead_max}),
       read_through_(std::min(options.read_through_bytes_max, options.memory_bytes_max / 4)),
-      concurrency_({.limit_start = 64, .limit_max = std::max(1u, options.requests_in_flight_max)}) {}
+      // At the most from the start: an epoch is short, and a repository that has enough says so.
+      concurrency_({.limit_start = std::max(1u, options.requests_in_flight_max),
+                    .limit_max = std::max(1u, options.requests_in_flight_max)}) {}
 
 void HydratorImplementation::StartThread() {
   thread_ = std::thread([this] {
@@ -187,7 +189,7 @@ void HydratorImplementation::WatchLocked(Fetch& fetch, const std::shared_ptr<Res
 
 // Of the requests in flight, 1/kDemandPart are for readers only: a reader beyond them waits for the next to end, which
 // with many in flight is a moment.
-constexpr uint32_t kDemandPart = 16;
+constexpr uint32_t kDemandPart = 32;
 
 uint64_t HydratorImplementation::ReservationOf(const Fetch& fetch) const {
   const Chunks chunks(fetch.object);

@@ -53,7 +53,8 @@ struct HydratorOptions {
   uint64_t network_buffer_bytes = 256u << 10;  // what a connection's buffer takes beside the chunk, at most
   // Of these, held after they were fetched and found no room: the rest of what a reader has had only a piece of.
   uint64_t read_through_bytes_max = 64u << 20;
-  uint32_t requests_in_flight_max = 128;  // over all repositories
+  // Over all repositories. A few more than a store has connections, so that each finds its next request waiting.
+  uint32_t requests_in_flight_max = 144;
   uint64_t range_bytes_first = 1u << 20;
   uint64_t range_bytes_max = 16u << 20;
   uint32_t ranges_ahead_max = 3;             // in flight ahead of a reader in order, once ranges are that long

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // Demand requests always find this part of the connections free of background ones.
-constexpr double kDemandShare = 1.0 / 16;
+constexpr double kDemandShare = 1.0 / 32;
 constexpr size_t kErrorBodyBytesMax = 64 << 10;
 constexpr size_t kAnswerBodyBytesMax = 16 << 20;
 constexpr size_t kHeaderBytesMax = 64 << 10;
