@@ -66,6 +66,7 @@ class ColdData:
     def leat(self, shape, list_file, arguments, value='files_per_second'):
         self.lab.shape(**shape)
         with self.mounted() as mounted:
+            machine.list_tree(mounted.mountpoint)
             spent = services.Meter(self.lab, mounted)
             answer = services.read_files(mounted.mountpoint, list_file, *arguments)
             return {**answer, **spent.stop(), **mounted.hedges(), 'value': answer[value],
@@ -86,6 +87,7 @@ class ColdData:
         scratch = self.bench.directory('peer')
         try:
             with services.mounted_peer(peer, self.lab, self.peer_dataset, scratch) as path:
+                machine.list_tree(path)
                 spent = services.Meter(self.lab, pids=peer.pids())
                 answer = services.read_files(path, list_file, *arguments)
                 return {**answer, **spent.stop(), 'value': answer[value]}

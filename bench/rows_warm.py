@@ -68,6 +68,7 @@ class WarmData:
             path = root()
             if dropped:
                 machine.drop_caches()
+                machine.list_tree(path)
             spent = meter()
             answer = services.read_files(path, list_file(), '--seed', round_number, '--epochs', 1 if dropped else epochs,
                                          *arguments)
