@@ -41,7 +41,7 @@ build() {
 }
 
 step house sh -c 'tools/check_layers.py --self-test && tools/check_layers.py && tools/check_style.py'
-build release
+build release --target all bench_tools
 step unit ctest --test-dir build/release -R '^unit/' --output-on-failure --timeout 300 -j2
 if [ "$scope" = all ]; then
   export LEAT=$PWD/build/release/src/cli/leat S3LAB=$PWD/build/release/tools/s3lab/s3lab

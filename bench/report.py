@@ -102,6 +102,28 @@ def table(summary):
     yield ''
 
 
+def markdown(cases):
+    """The lines of a table for a page of text: a case a line, peers in one column by their ratio to the reference."""
+    yield '| row | case | page cache | reference | Leat | ratio | target | CPU: client + daemon | others, of the reference |'
+    yield '|---|---|---|---|---|---|---|---|---|'
+    for case in cases:
+        unit, sides = shown_unit(case['unit']), [side for side in case['sides'] if side.get('median') is not None]
+        reference = next((side for side in sides if side['role'] == 'reference'), None)
+        own = next((side for side in sides if side['role'] == 'leat'), None)
+        if own is None:
+            continue
+        others = [f'{side["name"]} ' + (f'{side["ratio"]:.3f}' if side.get('ratio') is not None else
+                                        magnitude(side['median'], case['unit'])) for side in sides
+                  if side is not own and side is not reference]
+        cpu = [cpu_of(own, name, case['per']) for name in ('client_cpu_s', 'server_cpu_s')] if case['per'] else []
+        targets = [f'{"" if target["met"] else "**short** "}{target["text"]}' for target in case['targets']]
+        yield ' | '.join([f'| {case["row"]}', case['title'], case['page_cache'],
+                          f'{reference["name"]}: {magnitude(reference["median"], case["unit"])} {unit}' if reference else '-',
+                          f'{magnitude(own["median"], case["unit"])} {unit}',
+                          f'{own["ratio"]:.2f}' if own.get('ratio') is not None else '-', '; '.join(targets) or '-',
+                          ' + '.join(cpu) or '-', '; '.join(others) or '-']) + ' |'
+
+
 class Progress:
     """One line that is rewritten on a terminal; a line for each measurement elsewhere. Both go to standard error."""
 

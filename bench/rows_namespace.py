@@ -13,6 +13,7 @@ from measurement import Case, Group, LEAT, REFERENCE, Side, Target, ratio_at_lea
 from rows_cold import LATENCY_MS, READERS, ColdData
 
 LISTERS = 16             # of the reference: parallel LIST requests
+LIST_LATENCY_MS = 100    # what S3 takes, about, for a page of 1,000 keys; without it the two cores are measured
 IDLE_SECONDS = 5
 MEMORY_LIMIT = 512 << 20
 LAYOUTS = ('flat', 'nested:1000', 'nested:10:100')
@@ -68,9 +69,9 @@ class Million(ColdData):
         finally:
             mounted.close()
 
-    def imported(self, number):
+    def imported(self, latency_ms):
         """From the start of `leat mount` until the whole listing is in the catalog; then a refresh of what has not changed."""
-        self.lab.shape()
+        self.lab.shape(latency_ms=latency_ms)
         os.sync()
         mounted = services.Mounted(self.bench.directory('leat'), self.lab, self.dataset)
         try:
@@ -98,9 +99,9 @@ class Million(ColdData):
         return {'refresh_s': seconds, 'refresh_lists': found['s3_lists'], 'refresh_list_bytes': found['s3_list_bytes'],
                 'refresh_gets': found['s3_gets'], 'refresh_cpu_s': found['server_cpu_s']}
 
-    def listed(self, number):
+    def listed(self, latency_ms):
         """The raw rate: the same pages, parsed and thrown away."""
-        self.lab.shape()
+        self.lab.shape(latency_ms=latency_ms)
         step = max(1, len(self.names) // LISTERS)
         splits = self.bench.file('splits', self.names[step::step][:LISTERS - 1])
         spent = services.Meter(self.lab)
@@ -132,9 +133,11 @@ def many(bench, layout):
         for text, measure, limit in (('first mount', data.first_byte, trips), ('second mount', data.second_mount, 1)):
             cases.append(Case('9', f'{label}: {text} to first byte, {LATENCY_MS} ms', 'cold', 's', [Side('leat', LEAT, measure)],
                               [value_target(ceiling=limit, unit='s')], per=''))
-    cases.append(Case('10', f'{label}: import', 'cold', 'entries/s',
-                      [Side(f'LIST, {LISTERS} parallel', REFERENCE, data.listed), Side('leat', LEAT, data.imported)],
-                      [ratio_at_least(0.90), value_target(floor=150_000, unit='entries/s')]))
+    for latency_ms in (0, LIST_LATENCY_MS):
+        targets = [ratio_at_least(0.90)] + ([] if latency_ms else [value_target(floor=150_000, unit='entries/s')])
+        cases.append(Case('10', f'{label}: import, first byte {latency_ms} ms', 'cold', 'entries/s',
+                          [Side(f'LIST, {LISTERS} parallel', REFERENCE, lambda number, wait=latency_ms: data.listed(wait)),
+                           Side('leat', LEAT, lambda number, wait=latency_ms: data.imported(wait))], targets))
     if layout == 'flat':
         cases.append(Case('14', f'{label}: daemon idle after the import', 'cold', 'MB', [Side('leat', LEAT, data.idle_memory)],
                           [value_target(ceiling=200, unit='MB')], per=''))
