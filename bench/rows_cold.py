@@ -13,7 +13,11 @@ from measurement import (Case, Group, LEAT, PEER, REFERENCE, Side, Target, ratio
 
 READERS = 8
 CONNECTIONS = 128        # of the reference for small files: as many as Leat opens
-LARGE_CONNECTIONS = 16   # of the reference for large ones
+# Of the reference for large ones: at BANDWIDTH each, a link of 11 Gbit/s, which is what two cores carry through a file system
+# beside s3lab. Leat is not held to that number: it has up to 32 ranges in flight for hydration and 24 for a reader in order,
+# so the same client with as many is beside it, and the target's ratio says nothing of equal connections.
+LARGE_CONNECTIONS = 16
+LARGE_CONNECTIONS_OF_LEAT = 32 + 24
 RANGE_BYTES = 8 << 20
 SAMPLE_BYTES = 115_000
 LATENCY_MS = 30
@@ -182,15 +186,21 @@ def large_files(bench):
     """Row 5: whole large files, and samples at random places in them."""
     data = ColdData(bench, bench.dataset('large'), bench.dataset('peerlarge'))
     cases = []
-    for threads, shape in ((1, {'latency_ms': LATENCY_MS}), (4, {'latency_ms': LATENCY_MS}),
-                           (4, {'latency_ms': LATENCY_MS, 'bandwidth': BANDWIDTH})):
+    s3, loopback = {'latency_ms': LATENCY_MS, 'bandwidth': BANDWIDTH}, {'latency_ms': LATENCY_MS}
+    for threads, shape in ((1, s3), (4, s3), (1, loopback), (4, loopback)):
         arguments = ['--threads', threads, '--order', 'listed', '--read-bytes', 1 << 20]
         sides = [Side(f'GET client, {LARGE_CONNECTIONS} conn.', REFERENCE, lambda number, shape=shape: data.get_client(
                      shape, data.keys_in_order(number), LARGE_CONNECTIONS, 'bytes_per_second', '--range-bytes', RANGE_BYTES)),
                  Side('leat', LEAT, lambda number, shape=shape, arguments=arguments: data.leat(
                      shape, data.order(number), arguments, 'bytes_per_second'), facts={'set_files': data.dataset.count})]
-        targets = [ratio_at_least(0.95)]
-        if threads == 1:
+        if shape is s3:
+            sides.append(Side(f'GET client, {LARGE_CONNECTIONS_OF_LEAT} conn.', 'GET client, connections as leat',
+                              lambda number, shape=shape: data.get_client(
+                                  shape, data.keys_in_order(number), LARGE_CONNECTIONS_OF_LEAT, 'bytes_per_second',
+                                  '--range-bytes', RANGE_BYTES)))
+        # Without a limit a client that drops the bytes is only as slow as its processor: a ratio to know, not to reach.
+        targets = [ratio_at_least(0.95)] if shape is s3 else []
+        if threads == 1 and shape is s3:
             sides += data.peer_sides(shape, lambda number: data.order(number, data.peer_names), arguments, 'bytes_per_second',
                                      data.peer_dataset.bytes)
             targets.append(times_best_peer(1, 's3fs'))

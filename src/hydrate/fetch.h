@@ -161,6 +161,7 @@ struct Fetch {  // one GET of consecutive chunks
   bool cancelled = false;
   std::shared_ptr<HedgedGet> get;  // the one under way, also while it is being started
   uint64_t reserved_bytes = 0;
+  bool background_range = false;  // counted in background_ranges_
 
   // Only the thread that runs the fetch: the one that launches it, then the store's.
   std::unique_ptr<cache::Cache::Writer> writer;

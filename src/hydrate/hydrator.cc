@@ -40,7 +40,7 @@ HydratorImplementation::HydratorImplementation(HydratorOptions options, cache::C
       streams_({.block_bytes = cache::kBlockBytes,
                 .range_bytes_first = std::max(options.range_bytes_first, cache::kBlockBytes),
                 .range_bytes_max = std::max(options.range_bytes_max, cache::kBlockBytes),
-                .ranges_ahead_max = options.ranges_ahead_max}),
+                .ahead_bytes_max = options.ahead_bytes_max}),
       read_through_(std::min(options.read_through_bytes_max, options.memory_bytes_max / 4)),
       // At the most from the start: an epoch is short, and a repository that has enough says so.
       concurrency_({.limit_start = std::max(1u, options.requests_in_flight_max),
@@ -108,11 +108,7 @@ void HydratorImplementation::Read(std::shared_ptr<Repository> repository, const 
         if (extend) last->chunk_end = end;
         AskLocked(repository, object, end, plan.demand_end, Priority::kReadAhead, nullptr);
       }
-      for (uint64_t range = 0; range < plan.ahead_ranges; ++range) {
-        const uint64_t first = plan.ahead_first + range * plan.range_blocks;
-        AskLocked(repository, object, first, std::min(chunks.count(), first + plan.range_blocks), Priority::kReadAhead,
-                  nullptr);
-      }
+      AskAheadLocked(repository, object, plan);
       for (uint64_t chunk = plan.first; chunk < read_end; ++chunk) {
         flights_.at(KeyOf(object, chunk))->waiters[chunk].push_back(reader);
       }
@@ -123,6 +119,27 @@ void HydratorImplementation::Read(std::shared_ptr<Repository> repository, const 
   Run(answers);
   // Whoever reads must not be made to start the work of others: room for a restore may have to be looked for.
   LaunchReady(Priority::kDemand);
+}
+
+void HydratorImplementation::ReadAhead(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object,
+                                       uint64_t offset, uint64_t length) {
+  if (Chunks(object).small() || length == 0 || offset >= object.size_bytes) return;
+  length = std::min(length, object.size_bytes - offset);
+  std::lock_guard lock(mutex_);
+  if (CancellingLocked(object.dataset)) return;
+  const FetchPlan plan = streams_.Plan(object, offset, length, true);
+  if (plan.ahead_ranges == 0) return;
+  AskAheadLocked(repository, object, plan);
+  WakeLocked();
+}
+
+void HydratorImplementation::AskAheadLocked(const std::shared_ptr<Repository>& repository,
+                                            const cache::ObjectRef& object, const FetchPlan& plan) {
+  const uint64_t chunks = Chunks(object).count();
+  for (uint64_t range = 0; range < plan.ahead_ranges; ++range) {
+    const uint64_t first = plan.ahead_first + range * plan.range_blocks;
+    AskLocked(repository, object, first, std::min(chunks, first + plan.range_blocks), Priority::kReadAhead, nullptr);
+  }
 }
 
 bool HydratorImplementation::ServeReadThroughLocked(const std::shared_ptr<Reader>& reader,
@@ -214,6 +231,8 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority
       return nullptr;
     }
     const FetchPointer fetch = queue.front();
+    const bool background_range = fetch->priority >= Priority::kHydration && !Chunks(fetch->object).small();
+    if (background_range && background_ranges_ >= options_.background_ranges_in_flight_max) continue;
     const uint64_t bytes = ReservationOf(*fetch);
     const uint64_t held = memory_->held.load(std::memory_order_relaxed);
     const uint64_t held_by_readers = held - std::min(held, read_through_.bytes());
@@ -228,6 +247,8 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority
     if (stopping_) fetch->cancelled = true;
     fetch->reserved_bytes = bytes;
     reserved_bytes_ += bytes;
+    fetch->background_range = background_range;
+    if (background_range) ++background_ranges_;
     running_.emplace(fetch.get(), fetch);
     return fetch;
   }

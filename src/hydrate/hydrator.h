@@ -8,8 +8,8 @@
 // limit, adapted to throughput and 503 SlowDown, bounds requests; a request whose answer is late is sent a second time,
 // beyond the limit, a few of them at a time (policy/hedge.h). A full or failing cache never fails a read: it is read
 // through, and a reader is answered before its bytes are kept. Restores wait for a cache that is making room, or whose
-// disk gets a rest. Large objects: the range that was asked for first (at least 1 MiB), doubling up to range_bytes_max
-// while reads continue in order.
+// disk gets a rest. Large objects: the block that was asked for first (1 MiB), and while reads continue in order ranges
+// ahead of them in parallel (hydrate/read_streams.h).
 //
 // Threads: any. Callbacks run on the store's or the hydrator's own thread, or on the one that asks when the bytes are
 // there; they may reply to the kernel, must not block.
@@ -56,8 +56,11 @@ struct HydratorOptions {
   // Over all repositories. A few more than a store has connections, so that each finds its next request waiting.
   uint32_t requests_in_flight_max = 144;
   uint64_t range_bytes_first = 1u << 20;
-  uint64_t range_bytes_max = 16u << 20;
-  uint32_t ranges_ahead_max = 3;             // in flight ahead of a reader in order, once ranges are that long
+  uint64_t range_bytes_max = 8u << 20;
+  uint64_t ahead_bytes_max = 192u << 20;  // asked for ahead of a reader in order
+  // Ranges of large objects that are restored or hydrated at a time. At 90 MB/s a connection these fill a link of 25
+  // Gbit/s, and leave a reader in order, whose ranges come on top, a good part of it.
+  uint32_t background_ranges_in_flight_max = 32;
   std::chrono::seconds demand_timeout{120};  // a reader waits no longer than this
   // A restore or hydration ahead of reads waits no longer for a cache that says "not now" and takes nothing at all.
   std::chrono::seconds room_wait_max{60};
@@ -103,6 +106,10 @@ class Hydrator {
   // kTimedOut, kUnavailable, kThrottled.
   virtual void Read(std::shared_ptr<Repository> repository, const cache::ObjectRef& object, uint64_t offset,
                     uint64_t length, std::function<void(Result<DataSlice>)> done) = 0;
+
+  // For a read of a large object that the cache has answered: fetches what follows, if reads go in order.
+  virtual void ReadAhead(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object, uint64_t offset,
+                         uint64_t length) = 0;
 
   // Restores all that the source names, in its order, in the background; `done` runs once with the first error, if any
   // object failed. Hydration stops (skipped) when the cache has no free room, a restore when nothing may be evicted.

@@ -389,6 +389,7 @@ void HydratorImplementation::EndFetch(const FetchPointer& fetch, Status status, 
   Run(answers);
   std::lock_guard lock(mutex_);
   reserved_bytes_ -= fetch->reserved_bytes;
+  if (fetch->background_range) --background_ranges_;
   released_.push_back(std::move(fetch->repository));
   running_.erase(fetch.get());
   WakeLocked();

@@ -35,6 +35,8 @@ class HydratorImplementation final : public Hydrator {
 
   void Read(std::shared_ptr<Repository> repository, const cache::ObjectRef& object, uint64_t offset, uint64_t length,
             std::function<void(Result<DataSlice>)> done) override;
+  void ReadAhead(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object, uint64_t offset,
+                 uint64_t length) override;
   void Restore(std::shared_ptr<Repository> repository, std::unique_ptr<HydrationSource> source,
                BackgroundPriority priority, std::shared_ptr<HydrationProgress> progress,
                std::function<void(Status)> done) override;
@@ -58,6 +60,8 @@ class HydratorImplementation final : public Hydrator {
   // Chunks [first, end) become part of fetches: in flight already (joined), or new ones.
   void AskLocked(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object, uint64_t first,
                  uint64_t end, Priority priority, const std::shared_ptr<RestoredObject>& watcher);
+  void AskAheadLocked(const std::shared_ptr<Repository>& repository, const cache::ObjectRef& object,
+                      const FetchPlan& plan);
   // From what is held in memory because the cache was full; false: not all of it is.
   bool ServeReadThroughLocked(const std::shared_ptr<Reader>& reader, const cache::ObjectRef& object,
                               std::vector<Answer>& answers);
@@ -131,6 +135,7 @@ class HydratorImplementation final : public Hydrator {
       queues_;  // a promoted fetch stays where it was too and is passed over
   std::map<Fetch*, FetchPointer> running_;
   uint64_t reserved_bytes_ = 0;
+  uint32_t background_ranges_ = 0;              // of large objects, running
   uint32_t starting_ = 0;                       // threads inside StartGet
   std::list<std::shared_ptr<Reader>> readers_;  // in the order of their deadlines
   std::list<std::shared_ptr<RestoreOperation>> operations_;
