@@ -292,7 +292,7 @@ Result<InodeId> RocksCatalog::ResolvePath(std::string_view path) {
   while (!path.empty()) {
     const size_t slash = path.find('/');
     const std::string_view name = path.substr(0, slash);
-    if (!name.empty()) {
+    if (!name.empty() && name != ".") {  // no key component is called so: such keys have reserved names
       LEAT_ASSIGN_OR_RETURN(const Inode inode, Lookup(at, name));
       at = inode.id;
     }

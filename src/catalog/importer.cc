@@ -73,6 +73,17 @@ class ImporterImplementation final : public Importer {
   void ListDirectory(InodeId directory, Done done) override {
     Ask([this, directory](Done wrapped) { StartList(directory, std::move(wrapped)); }, std::move(done));
   }
+  void WaitForImport(Done done) override {
+    Ask(
+        [this](Done wrapped) {
+          if (catalog_.Totals().complete) return wrapped({});
+          if (!imports_.empty() && imports_.front().directory == kRootInode) {
+            return imports_.front().waiting.push_back(std::move(wrapped));
+          }
+          EnqueueImport(kRootInode, false, std::move(wrapped));
+        },
+        std::move(done));
+  }
   void Import(InodeId directory, bool posix, Done done) override {
     Ask([this, directory, posix](Done wrapped) { EnqueueImport(directory, posix, std::move(wrapped)); },
         std::move(done));

@@ -40,6 +40,8 @@ class Importer {
   // Lists all below `directory` and applies additions, replacements and removals. With `posix`, also a HEAD for each
   // file whose metadata is not known (and a GET of the body of symlinks).
   virtual void Import(InodeId directory, bool posix, std::function<void(Status)> done) = 0;
+  // Waits until everything has been listed once: for the import of everything that runs or waits, else for a new one.
+  virtual void WaitForImport(std::function<void(Status)> done) = 0;
   // One object again by HEAD, after a 412 or 404: replaced or removed when `done` runs.
   virtual void RefreshObject(InodeId file, std::function<void(Status)> done) = 0;
   virtual const ImportProgress& Progress() const = 0;

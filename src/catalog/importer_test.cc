@@ -126,6 +126,21 @@ std::string RandomKey(Random& random) {
   return key;
 }
 
+TEST_F(ImporterTest, WhoWaitsForTheImportStartsNoSecondOne) {
+  for (int i = 0; i < 300; ++i) store_->PutObject("p/" + std::to_string(i % 20) + "/" + std::to_string(i), "x");
+  std::promise<Status> imported, waited;
+  importer_->Import(kRootInode, false, [&](Status status) { imported.set_value(std::move(status)); });
+  importer_->WaitForImport([&](Status status) { waited.set_value(std::move(status)); });
+  ASSERT_TRUE(imported.get_future().get());
+  ASSERT_TRUE(waited.get_future().get());
+  const uint64_t lists = store_->counters().Of(env::RequestKind::kList);
+  ASSERT_TRUE(Wait([&](auto done) { importer_->WaitForImport(done); }));  // all is there already
+  EXPECT_EQ(store_->counters().Of(env::RequestKind::kList), lists);
+  ASSERT_TRUE(Import());
+  const uint64_t of_one = store_->counters().Of(env::RequestKind::kList) - lists;
+  EXPECT_LT(lists, of_one + of_one / 2);
+}
+
 TEST_F(ImporterTest, FollowsRandomChangesOfTheBucket) {
   Random random(11);
   for (int round = 0; round < 25; ++round) {

@@ -164,7 +164,8 @@ Result<Json> Daemon::HandlePlan(const Json& request, control::Connection& connec
   }
   if (plan && plan->entry.get() != &*use) {
     plan->plan->Cancel();
-    return Fail(ErrorCode::kInvalidArgument, "a plan is for one mount, and this part of it names another");
+    return Fail(ErrorCode::kInvalidArgument,
+                use->mountpoint + " has been mounted anew since the plan began; start it again");
   }
   if (!plan) {
     plan = std::make_shared<IncomingPlan>();
@@ -201,6 +202,7 @@ Result<Json> Daemon::HandlePlan(const Json& request, control::Connection& connec
   }
   plan->files += answer->files;
   plan->bytes += answer->bytes;
+  Status failed;  // of what the plan names; told beside the mistakes of its last part
   Json mistakes = Json::array();
   for (const auto& mistake : answer->mistakes)
     mistakes.push_back({{"index", mistake.index}, {"message", mistake.message}});
@@ -208,13 +210,11 @@ Result<Json> Daemon::HandlePlan(const Json& request, control::Connection& connec
     std::lock_guard lock(mutex_);
     plans_[connection.id()] = plan;
   } else if (wait) {
-    const Status status = WaitTelling<void>(*plan->done, connection, *use, progress);
-    if (!status) {
-      plan->plan->Cancel();
-      return Fail(status.error());
-    }
+    failed = WaitTelling<void>(*plan->done, connection, *use, progress);
+    if (!failed) plan->plan->Cancel();
   }
   Json result = progress();
+  if (!failed) result["failed"] = failed.error().message;
   result["mistaken"] = answer->mistaken;
   result["mistakes"] = std::move(mistakes);
   result["paths"] = answer->files;

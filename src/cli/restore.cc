@@ -80,6 +80,7 @@ class ProgressLine {
     drawn_ = false;
   }
   void Started() const {
+    if (started_ == 0) return;  // of a plan that names no file
     std::printf("restoring %s in the background; leat status shows it\n", Counted(started_, "path").c_str());
   }
   void Summary() {
@@ -156,6 +157,10 @@ class PlanSender {
         Show(result);
       } else {
         progress_.AddDone(result);
+        if (const auto failed = result.find("failed"); failed != result.end() && failed->is_string()) {
+          progress_.AddPlanned(found_);
+          return Fail(ErrorCode::kIo, failed->get<std::string>());
+        }
       }
     }
     progress_.AddPlanned(found_);

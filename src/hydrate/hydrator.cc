@@ -205,8 +205,10 @@ void HydratorImplementation::WatchLocked(Fetch& fetch, const std::shared_ptr<Res
 }
 
 // Of the requests in flight, 1/kDemandPart are for readers only: a reader beyond them waits for the next to end, which
-// with many in flight is a moment.
+// with many in flight is a moment. Read-ahead leaves more: its ranges are long, and to the store they are as urgent as
+// a reader's, so that together they must not be more than its connections.
 constexpr uint32_t kDemandPart = 32;
+constexpr uint32_t kDemandPartOfReadAhead = 8;
 
 uint64_t HydratorImplementation::ReservationOf(const Fetch& fetch) const {
   const Chunks chunks(fetch.object);
@@ -218,7 +220,9 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority
   const auto running = static_cast<uint32_t>(running_.size());
   const uint32_t limit = concurrency_.limit();
   // Some stay free for readers, who overtake what is queued: with a limit of one there is nothing to keep free.
-  const uint32_t background_limit = limit == 1 ? 1 : limit - std::max(1u, limit / kDemandPart);
+  const auto without = [limit](uint32_t part) { return limit == 1 ? 1 : limit - std::max(1u, limit / part); };
+  const std::array<uint32_t, kPriorities> limits = {limit, without(kDemandPartOfReadAhead), without(kDemandPart),
+                                                    without(kDemandPart)};
   for (size_t priority = 0; priority <= static_cast<size_t>(least); ++priority) {
     auto& queue = queues_[priority];
     while (!queue.empty() &&
@@ -226,8 +230,9 @@ HydratorImplementation::FetchPointer HydratorImplementation::PickLocked(Priority
       queue.pop_front();
     }
     if (queue.empty()) continue;
-    if (running >= (priority == 0 ? limit : background_limit)) {
+    if (running >= limits[priority]) {
       limit_reached_ = true;
+      if (priority == static_cast<size_t>(Priority::kReadAhead)) continue;  // lesser work may be of another kind
       return nullptr;
     }
     const FetchPointer fetch = queue.front();

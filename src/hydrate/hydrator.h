@@ -86,6 +86,8 @@ class HydrationSource {
   virtual std::vector<cache::ObjectRef> Next(size_t count) = 0;
   // Asked before Next: true, an empty answer means "none yet", and it is asked again after a moment.
   virtual bool MoreToCome() { return false; }
+  // Whose objects they are, when that is known before the first of them. Called by Restore.
+  virtual std::optional<DatasetId> Dataset() { return std::nullopt; }
 };
 
 struct HydrationProgress {                                      // written by the hydrator, read by anybody

@@ -27,11 +27,17 @@ policy::Hedging& HydratorImplementation::HedgingLocked(DatasetId dataset) {
   return hedging_.try_emplace(dataset, options_.hedge).first->second;
 }
 
+void HydratorImplementation::TakeThrottledLocked(HedgedGet& get, policy::Hedging& hedging, int64_t now_ns) {
+  if (!get.TakeThrottled()) return;
+  hedging.Throttled(now_ns);
+  concurrency_.Throttled(now_ns);
+}
+
 void HydratorImplementation::NoteFirstByte(Fetch& fetch) {
   const env::MonotonicTime now = clock_.Now();
   std::lock_guard lock(mutex_);
   policy::Hedging& hedging = HedgingLocked(fetch.object.dataset);
-  if (fetch.get->TakeThrottled()) hedging.Throttled(Nanoseconds(now.time_since_epoch()));
+  TakeThrottledLocked(*fetch.get, hedging, Nanoseconds(now.time_since_epoch()));
   const HedgedGet::FirstByte first_byte = fetch.get->FirstByteAt(now);
   hedging.FirstByte(Nanoseconds(first_byte.first));
   if (!first_byte.hedge) return;
@@ -56,7 +62,7 @@ void HydratorImplementation::HedgeLate() {
     for (const auto& [pointer, fetch] : running_) {
       if (!fetch->get) continue;
       policy::Hedging& hedging = HedgingLocked(fetch->object.dataset);
-      if (fetch->get->TakeThrottled()) hedging.Throttled(now_ns);
+      TakeThrottledLocked(*fetch->get, hedging, now_ns);
       const auto since = fetch->get->WaitsSince();
       const auto wait_ns = hedging.WaitNs(now_ns);
       if (since && wait_ns && Nanoseconds(now - *since) >= *wait_ns)

@@ -102,6 +102,7 @@ class HydratorImplementation final : public Hydrator {
 
   // --- late requests (hydrator_hedge.cc)
   policy::Hedging& HedgingLocked(DatasetId dataset);
+  void TakeThrottledLocked(HedgedGet& get, policy::Hedging& hedging, int64_t now_ns);
   void NoteFirstByte(Fetch& fetch);
   // Sends what is late a second time: first what readers wait for, then what has waited longest.
   void HedgeLate();

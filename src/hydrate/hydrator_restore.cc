@@ -23,12 +23,14 @@ void HydratorImplementation::Restore(std::shared_ptr<Repository> repository, std
   auto operation = std::make_shared<RestoreOperation>();
   operation->repository = std::move(repository);
   operation->source = std::move(source);
+  operation->dataset = operation->source->Dataset();
   operation->priority = priority;
   operation->progress = std::move(progress);
   operation->done = std::move(done);
   {
     std::lock_guard lock(mutex_);
     if (!stopping_) {
+      if (operation->dataset && CancellingLocked(*operation->dataset)) operation->cancelled = true;
       operations_.push_back(std::move(operation));
       WakeLocked();
       return;

@@ -22,6 +22,12 @@ void Concurrency::Completed(int64_t now_ns, uint64_t bytes, bool limit_reached, 
   if (cut_now || (long_enough && requests_ >= options_.requests_per_window_min)) Decide(now_ns);
 }
 
+void Concurrency::Throttled(int64_t now_ns) {
+  if (window_start_ns_ < 0) window_start_ns_ = now_ns;
+  ++throttled_;
+  if (now_ns >= rest_until_ns_) Decide(now_ns);
+}
+
 void Concurrency::Decide(int64_t now_ns) {
   const uint32_t lowest = std::min(options_.limit_min, std::max(1u, options_.limit_max));
   const double seconds = static_cast<double>(std::max<int64_t>(1, now_ns - window_start_ns_)) * 1e-9;

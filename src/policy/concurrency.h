@@ -33,6 +33,8 @@ class Concurrency {
   // A request has ended: `bytes` arrived; since the last one ended, the limit held back another, or did not; the
   // repository said "slow down", or did not.
   void Completed(int64_t now_ns, uint64_t bytes, bool limit_reached, bool throttled);
+  // The repository said "slow down" to a request that goes on.
+  void Throttled(int64_t now_ns);
 
  private:
   void Decide(int64_t now_ns);

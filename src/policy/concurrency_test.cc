@@ -73,6 +73,14 @@ TEST(Concurrency, OneCutForABurstOfRefusals) {
   EXPECT_EQ(concurrency.limit(), 4u);
 }
 
+TEST(Concurrency, ARefusalOfARequestThatGoesOnCutsToo) {
+  Concurrency concurrency({.limit_min = 4, .limit_start = 64, .limit_max = 128});
+  for (int i = 0; i < 60; ++i) concurrency.Throttled(i * kMillisecond);
+  EXPECT_EQ(concurrency.limit(), 32u);
+  concurrency.Throttled(2000 * kMillisecond);
+  EXPECT_EQ(concurrency.limit(), 16u);
+}
+
 TEST(Concurrency, LeavesAnIdleLimitAlone) {
   Concurrency concurrency({});
   for (int i = 0; i < 10'000; ++i) concurrency.Completed(i * kMillisecond, 100'000, false, false);

@@ -16,8 +16,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Demand requests always find this part of the connections free of background ones.
-constexpr double kDemandShare = 1.0 / 32;
+// Demand requests always find 1/kDemandPart of the connections, one at least, free of background ones.
+constexpr size_t kDemandPart = 32;
 constexpr size_t kErrorBodyBytesMax = 64 << 10;
 constexpr size_t kAnswerBodyBytesMax = 16 << 20;
 constexpr size_t kHeaderBytesMax = 64 << 10;
@@ -246,10 +246,16 @@ void NetworkLoop::StartPending() {
       if (!operation->ended) StartAttempt(operation);
     }
   };
-  const auto limit = static_cast<size_t>(std::max(1.0, connections_now_));
-  take(demand_, limit);
+  take(demand_, ConnectionLimit());
+  take(background_, BackgroundLimit());
+}
+
+size_t NetworkLoop::ConnectionLimit() const { return static_cast<size_t>(std::max(1.0, connections_now_)); }
+
+size_t NetworkLoop::BackgroundLimit() const {
+  const size_t limit = ConnectionLimit();
   // A limit of one is shared: background would starve for ever otherwise.
-  take(background_, std::max<size_t>(1, limit - static_cast<size_t>(static_cast<double>(limit) * kDemandShare)));
+  return limit == 1 ? 1 : limit - std::max<size_t>(1, limit / kDemandPart);
 }
 
 int NetworkLoop::PollTimeoutMs() const {
@@ -259,8 +265,8 @@ int NetworkLoop::PollTimeoutMs() const {
     const std::lock_guard lock(mutex);
     if (!incoming_.empty() || stop_) return 0;
   }
-  const auto limit = static_cast<size_t>(std::max(1.0, connections_now_));
-  if (!demand_.empty() && active_.size() < limit) return 0;
+  if (!demand_.empty() && active_.size() < ConnectionLimit()) return 0;
+  if (!background_.empty() && active_.size() < BackgroundLimit()) return 0;
   const int most = waiting_for_credentials_.empty() ? 1000 : 100;  // these have deadlines to be looked at
   if (sleeping_.empty()) return most;
   const auto wait =

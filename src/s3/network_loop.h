@@ -94,6 +94,8 @@ class NetworkLoop {
   void WakeSleepers();
   void EndLateWaiters();
   void StartPending();
+  size_t ConnectionLimit() const;  // what may run now
+  size_t BackgroundLimit() const;  // of these, with background requests
   void StartAttempt(const OperationPointer& operation);
   void Configure(Operation& operation, const S3Settings& settings);
   NameValues SignedRequestHeaders(Operation& operation, const S3Settings& settings, const std::string& path,

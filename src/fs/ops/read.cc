@@ -44,7 +44,7 @@ std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, ui
   counters.read_bytes.fetch_add(length, std::memory_order_relaxed);
   if (self.cache().Read(object, offset, out.first(length))) {
     counters.read_hits.fetch_add(1, std::memory_order_relaxed);
-    self.hydrator().ReadAhead(self.repository(), object, offset, length);
+    if (!(*record)->inode.removed) self.hydrator().ReadAhead(self.repository(), object, offset, length);
     return length;
   }
   if ((*record)->inode.removed) {

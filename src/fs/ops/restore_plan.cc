@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/ops/restore_plan.h"
 
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -48,8 +49,9 @@ class PlannedFiles {
 class PlanSource final : public hydrate::HydrationSource {
  public:
   PlanSource(FileSystemImplementation& self, std::shared_ptr<PlannedFiles> files)
-      : gate_(self.gate()), self_(self), files_(std::move(files)) {}
+      : gate_(self.gate()), self_(self), dataset_(self.options().dataset), files_(std::move(files)) {}
 
+  std::optional<DatasetId> Dataset() override { return dataset_; }
   bool MoreToCome() override { return GateScope(gate_) && !files_->ended(); }
 
   std::vector<cache::ObjectRef> Next(size_t count) override {
@@ -70,6 +72,7 @@ class PlanSource final : public hydrate::HydrationSource {
  private:
   const std::shared_ptr<Gate> gate_;
   FileSystemImplementation& self_;  // behind the gate
+  const DatasetId dataset_;
   const std::shared_ptr<PlannedFiles> files_;
 };
 
@@ -87,11 +90,12 @@ class RunningPlan final : public RestorePlan, public std::enable_shared_from_thi
     part->more = more;
     part->told = std::move(told);
     if (self_.catalog().Totals().complete) return FindInCatalog(part);
-    if (!more && part->paths.size() <= kLookUpsMax) return LookUp(part);
-    self_.importer().Import(kRootInode, false, [me = shared_from_this(), part](Status status) {
+    if (import_failed_ || (!more && part->paths.size() <= kLookUpsMax)) return LookUp(part);
+    self_.importer().WaitForImport([me = shared_from_this(), part](Status status) {
       GateScope still(me->gate_);
       if (!still) return part->told(me->Closed());
       if (status) return me->FindInCatalog(part);
+      me->import_failed_ = true;
       me->LookUp(part);  // what may be listed of it
     });
   }
@@ -198,7 +202,8 @@ class RunningPlan final : public RestorePlan, public std::enable_shared_from_thi
   const std::shared_ptr<hydrate::HydrationProgress> progress_;
   const std::function<void(Status)> done_;
   const std::shared_ptr<PlannedFiles> files_ = std::make_shared<PlannedFiles>();
-  bool started_ = false;  // in Add alone
+  bool started_ = false;                    // in Add alone
+  std::atomic<bool> import_failed_{false};  // it is not tried again for each part
 };
 
 }  // namespace
