@@ -19,6 +19,7 @@
 #include "measurement.h"
 #include "posix/system_clock.h"
 #include "s3/s3_object_store.h"
+#include "store_options.h"
 
 namespace leat::bench {
 namespace {
@@ -198,19 +199,13 @@ int Main(int argc, char** argv) {
       "Credentials come from the environment, as leat's do.\n\n"
       "Example: get_objects --endpoint-url http://127.0.0.1:9090 --bucket data --keys keys --connections 128",
       kProgram);
-  app.add_option("--bucket", arguments.store.bucket, "the bucket")->required();
+  AddStoreOptions(app, arguments.store);
   app.add_option("--keys", arguments.keys, "a file with one object a line: KEY, or KEY<TAB>SIZE")->required();
   app.add_option("--connections", arguments.connections, "requests kept in flight")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
   app.add_option("--range-bytes", arguments.range_bytes,
                  "fetch larger objects in parallel ranges of this size, such as 8M (the keys' sizes must be given)");
-  app.add_option("--threads", arguments.store.threads, "network threads; 0: by the processors")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 64));
-  app.add_option("--endpoint-url", arguments.store.endpoint_url, "an S3 endpoint other than Amazon's");
-  app.add_option("--region", arguments.store.region, "the bucket's region");
-  app.add_flag("--no-sign-request", arguments.store.no_sign_request, "ask without credentials (public buckets)");
   if (const auto status = ParseArguments(app, argc, argv)) return *status;
   const auto status = Run(arguments);
   return status ? *status : Refuse(kProgram, status.error());

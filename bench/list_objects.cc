@@ -19,6 +19,7 @@
 #include "measurement.h"
 #include "posix/system_clock.h"
 #include "s3/s3_object_store.h"
+#include "store_options.h"
 
 namespace leat::bench {
 namespace {
@@ -225,19 +226,13 @@ int Main(int argc, char** argv) {
       "Credentials come from the environment, as leat's do.\n\n"
       "Example: list_objects --endpoint-url http://127.0.0.1:9090 --bucket data --prefix data/ --parallel 16",
       kProgram);
-  app.add_option("--bucket", arguments.store.bucket, "the bucket")->required();
+  AddStoreOptions(app, arguments.store);
   app.add_option("--prefix", arguments.prefix, "only keys that begin with it; folders end with '/'");
   app.add_option("--parallel", arguments.parallel, "requests kept in flight, where there is something to divide")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
   app.add_option("--split-keys", arguments.split_keys,
                  "a file with keys to cut a bucket without folders at, one a line: each begins a range after itself");
-  app.add_option("--threads", arguments.store.threads, "network threads, which also parse the pages")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 64));
-  app.add_option("--endpoint-url", arguments.store.endpoint_url, "an S3 endpoint other than Amazon's");
-  app.add_option("--region", arguments.store.region, "the bucket's region");
-  app.add_flag("--no-sign-request", arguments.store.no_sign_request, "ask without credentials (public buckets)");
   if (const auto status = ParseArguments(app, argc, argv)) return *status;
   const auto status = Run(arguments);
   return status ? *status : Refuse(kProgram, status.error());

@@ -78,6 +78,19 @@ class RestorePlan(MountTest):
         for key in ('z/000', 'z/001', 'z/003'):
             self.assertTrue(self.restored(key))
 
+    def test_a_file_that_cannot_be_fetched_hides_no_mistake(self):
+        self.server.faults({'match': {'bucket': BUCKET, 'key': 'z/002'}, 'count': -1, 'action': {'deny': True}})
+        try:
+            done = self.restore('z/001\n./z/none\nz/./002\n', self.mountpoint, '--wait', check=False)
+        finally:
+            self.server.control('DELETE', 'faults')
+        self.assertEqual(done.returncode, 1)
+        told = done.stderr.splitlines()
+        self.assertEqual(len(told), 2, done.stderr)
+        self.assertEqual(told[0], 'leat restore: standard input line 2: no such file: z/none')
+        self.assertIn('access denied', told[1])
+        self.assertTrue(self.restored('z/001'))
+
     def test_what_cannot_be_a_plan(self):
         for text, arguments, told in [('z/000\n', [], 'is not absolute; say which mount'), ('\n\n', [self.mountpoint], 'names no file'),
                                       ('', [], 'names no file')]:
