@@ -93,7 +93,7 @@ MemoryBudget DivideMemory(uint64_t total) {
   budget.databases = std::min(total / 5, 96 * kMiB);
   budget.inodes = std::min(total / 20, 24 * kMiB);
   budget.extents = std::min(total / 20, 16 * kMiB);
-  budget.rest = std::min(total / 4, 64 * kMiB);
+  budget.rest = std::clamp(total / 8, 28 * kMiB, 64 * kMiB);
   budget.data = total - budget.databases - budget.inodes - budget.extents - budget.rest;
   return budget;
 }

@@ -64,6 +64,9 @@ Status ShowAll(const Arguments& arguments) {
   std::string others;
   for (const std::string& directory : directories) {
     auto status = CallDaemon(directory, {{"verb", "status"}}, StartPolicy::kMustRun);
+    if (!status && status.error().code == ErrorCode::kCancelled) {  // it was just ending: is there one now?
+      status = CallDaemon(directory, {{"verb", "status"}}, StartPolicy::kMustRun);
+    }
     if (!status && status.error().code == ErrorCode::kDenied && directory != directories.front()) {
       others += EscapeForDisplay(directory) + " is served by another user's daemon\n";  // root's, as a rule
       continue;

@@ -2,6 +2,9 @@
 #include "database/database_memory.h"
 
 #include <rocksdb/cache.h>
+#if __has_include(<rocksdb/advanced_cache.h>)
+#include <rocksdb/advanced_cache.h>  // RocksDB 8 (Debian 13): what a Cache can be asked
+#endif
 #include <rocksdb/write_buffer_manager.h>
 
 namespace leat::database {

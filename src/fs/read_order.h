@@ -6,8 +6,8 @@
 // what is seen is the true order of the first epoch, hydration ahead or not. Later epochs that the page cache answers
 // send no message and are not seen. What was not read this time keeps its place of before, after what was.
 //
-// Threads: any. Memory: 1 MiB, and 8 bytes for each file read, at most kFilesMax. A hint: a file that is damaged, or of
-// another catalog, is no error; who follows the order passes over files that exist no more.
+// Threads: any. Memory: 128 KiB, and 8 bytes for each file read, at most kFilesMax. A hint: a file that is damaged, or
+// of another catalog, is no error; who follows the order passes over files that exist no more.
 #pragma once
 
 #include <array>
@@ -56,9 +56,9 @@ class ReadOrder {
   };
 
  private:
-  // Inode numbers are given out one after another, so that two files share a bit only when eight million lie between
+  // Inode numbers are given out one after another, so that two files share a bit only when a million lie between
   // them; the second then counts as seen, and is fetched in the listing's order.
-  static constexpr uint64_t kBits = 1u << 23;
+  static constexpr uint64_t kBits = 1u << 20;
   using Seen = std::array<std::atomic<uint64_t>, kBits / 64>;
   bool WasSeen(InodeId file) const {
     const uint64_t bit = Value(file) % kBits;
