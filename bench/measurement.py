@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import Callable, Optional
 
-from machine import Unavailable
+from machine import Unavailable, touch_free_memory
 
 REFERENCE, LEAT, PEER = 'reference', 'leat', 'peer'
 
@@ -50,10 +50,12 @@ class Group:
         self.cases, self.opener = cases, opener or (lambda stack: None)
 
 
-def ratio_at_least(floor):
+def ratio_at_least(floor, name=None):
+    """Of Leat, or of the side that has the name."""
     def find(summary):
-        return next((side.get('ratio') for side in summary['sides'] if side['role'] == LEAT), None)
-    return Target(f'>= {floor:.2f} of the reference', find, lambda ratio: ratio >= floor)
+        return next((side.get('ratio') for side in summary['sides']
+                     if (side['name'] == name if name else side['role'] == LEAT)), None)
+    return Target(f'>= {floor:.2f} of the reference' + (f' ({name})' if name else ''), find, lambda ratio: ratio >= floor)
 
 
 def value_target(floor=None, ceiling=None, unit='', side=None):
@@ -161,6 +163,7 @@ class Runner:
         found = {'side': side.name, 'round': round_number}
         if round_number:
             self.progress.begin(case, side, round_number)
+        touch_free_memory()
         try:
             found |= action() or {}
         except Unavailable as error:

@@ -67,11 +67,13 @@ class ColdData:
         finally:
             found.close()
 
-    def leat(self, shape, list_file, arguments, value='files_per_second'):
+    def leat(self, shape, list_file, arguments, value='files_per_second', plan=False):
         self.lab.shape(**shape)
         with self.mounted() as mounted:
             machine.list_tree(mounted.mountpoint)
             spent = services.Meter(self.lab, mounted)
+            if plan:
+                mounted.run('restore', '--plan', list_file, mounted.mountpoint)
             answer = services.read_files(mounted.mountpoint, list_file, *arguments)
             return {**answer, **spent.stop(), **mounted.hedges(), 'value': answer[value],
                     'peak_memory_bytes': machine.resident_bytes(mounted.pid, 'VmHWM')}
@@ -147,8 +149,11 @@ def small_files(bench):
                  lambda number, shape=shape: data.get_client(shape, data.keys_in_order(number), CONNECTIONS),
                  facts={'set_files': data.dataset.count}),
             Side('leat', LEAT, lambda number, shape=shape: data.leat(shape, data.order(number), arguments),
+                 facts={'set_files': data.dataset.count}),
+            Side('leat, order known', 'leat with restore --plan',
+                 lambda number, shape=shape: data.leat(shape, data.order(number), arguments, plan=True),
                  facts={'set_files': data.dataset.count})]
-        targets = [ratio_at_least(0.90)]
+        targets = [ratio_at_least(0.90), ratio_at_least(0.90, 'leat, order known')]
         if len(shape) == 1 and shape['latency_ms'] == LATENCY_MS:
             sides += data.peer_sides(shape, lambda number: data.order(number, data.peer_names), arguments,
                                      units=data.peer_dataset.count)

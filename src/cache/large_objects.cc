@@ -201,6 +201,11 @@ Status LargeObjects::Tidy() {
   return done.empty() ? Status() : index_.Write(done);
 }
 
+bool LargeObjects::Preallocate(int file, uint64_t offset, uint64_t bytes) {
+  return ::fallocate(file, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                     static_cast<off_t>(RoundUp(bytes, kPageBytes))) == 0;
+}
+
 bool LargeObjects::Punch(int file, uint64_t offset, uint64_t bytes) {
   if (bytes == 0) return true;
   if (::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),

@@ -2,8 +2,13 @@
 #include "s3/network_loop.h"
 
 #include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -87,9 +92,18 @@ NetworkLoop::~NetworkLoop() {
 }
 
 Status NetworkLoop::Start() {
+  epoll_ = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
+  wake_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  epoll_event wake{.events = EPOLLIN, .data = {.fd = wake_.get()}};
+  if (!epoll_.valid() || !wake_.valid() || ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &wake) != 0)
+    return FailErrno(errno, "cannot wait for the sockets of S3 connections");
   multi_ = curl_multi_init();
   if (multi_ == nullptr) return Fail(ErrorCode::kInternal, "libcurl gave no multi handle; free some memory");
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(connections_max_));
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &NetworkLoop::OnSocket);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &NetworkLoop::OnTimer);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "leat-s3");
     Run();
@@ -107,7 +121,11 @@ void NetworkLoop::Stop() {
   thread_.join();
 }
 
-void NetworkLoop::Wake() { curl_multi_wakeup(multi_); }
+void NetworkLoop::Wake() {
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then the loop is awake.
+  [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+}
 
 void NetworkLoop::EndLeftovers() {
   LEAT_CHECK(!thread_.joinable());
@@ -164,11 +182,53 @@ void NetworkLoop::Run() {
     WakeSleepers();
     EndLateWaiters();
     StartPending();
-    int running = 0;
-    curl_multi_perform(multi_, &running);
+    WaitForSockets();
     FinishTransfers();
-    curl_multi_poll(multi_, nullptr, 0, PollTimeoutMs(), nullptr);
   }
+}
+
+void NetworkLoop::WaitForSockets() {
+  std::array<epoll_event, 128> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), WaitMs());
+  LEAT_CHECK(count >= 0 || errno == EINTR);
+  int running = 0;
+  for (int i = 0; i < count; ++i) {
+    const int descriptor = events[i].data.fd;
+    if (descriptor == wake_.get()) {
+      uint64_t wakes = 0;
+      [[maybe_unused]] const ssize_t got = ::read(descriptor, &wakes, sizeof wakes);
+      continue;
+    }
+    const uint32_t ready = events[i].events;
+    const int what = ((ready & (EPOLLIN | EPOLLHUP | EPOLLRDHUP)) != 0 ? CURL_CSELECT_IN : 0) |
+                     ((ready & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
+                     ((ready & EPOLLERR) != 0 ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(multi_, descriptor, what, &running);
+  }
+  if (!timer_due_ || shared_.clock.Now() < *timer_due_) return;
+  timer_due_.reset();  // before the call, which may set it again
+  curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+int NetworkLoop::OnSocket(CURL*, curl_socket_t socket, int what, void* loop, void* is_known) {
+  auto& self = *static_cast<NetworkLoop*>(loop);
+  if (what == CURL_POLL_REMOVE) {
+    ::epoll_ctl(self.epoll_.get(), EPOLL_CTL_DEL, socket, nullptr);  // fails for one that is closed: it has left already
+    return 0;
+  }
+  epoll_event event{.events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u),
+                    .data = {.fd = socket}};
+  // libcurl forgets `is_known` with the socket, so that a number used anew is a new socket.
+  LEAT_CHECK(::epoll_ctl(self.epoll_.get(), is_known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) == 0);
+  if (is_known == nullptr) curl_multi_assign(self.multi_, socket, &self);
+  return 0;
+}
+
+int NetworkLoop::OnTimer(CURLM*, long wait_ms, void* loop) {
+  auto& self = *static_cast<NetworkLoop*>(loop);
+  self.timer_due_.reset();
+  if (wait_ms >= 0) self.timer_due_ = self.shared_.clock.Now() + milliseconds(wait_ms);
+  return 0;
 }
 
 void NetworkLoop::TakeIncoming() {
@@ -258,7 +318,7 @@ size_t NetworkLoop::BackgroundLimit() const {
   return limit == 1 ? 1 : limit - std::max<size_t>(1, limit / kDemandPart);
 }
 
-int NetworkLoop::PollTimeoutMs() const {
+int NetworkLoop::WaitMs() const {
   {
     // A callback on this thread may have submitted more; it does not wake us.
     auto& mutex = const_cast<std::mutex&>(mutex_);
@@ -267,11 +327,12 @@ int NetworkLoop::PollTimeoutMs() const {
   }
   if (!demand_.empty() && active_.size() < ConnectionLimit()) return 0;
   if (!background_.empty() && active_.size() < BackgroundLimit()) return 0;
-  const int most = waiting_for_credentials_.empty() ? 1000 : 100;  // these have deadlines to be looked at
-  if (sleeping_.empty()) return most;
-  const auto wait =
-      std::chrono::duration_cast<milliseconds>(sleeping_.begin()->first - shared_.clock.Now()).count() + 1;
-  return static_cast<int>(std::clamp<int64_t>(wait, 0, most));
+  const env::MonotonicTime now = shared_.clock.Now();
+  // Those who wait for credentials have deadlines to be looked at.
+  env::MonotonicTime due = now + milliseconds(waiting_for_credentials_.empty() ? 1000 : 100);
+  if (!sleeping_.empty()) due = std::min(due, sleeping_.begin()->first);
+  if (timer_due_) due = std::min(due, *timer_due_);
+  return static_cast<int>(std::max<int64_t>(std::chrono::ceil<milliseconds>(due - now).count(), 0));
 }
 
 NameValues NetworkLoop::SignedRequestHeaders(Operation& operation, const S3Settings& settings, const std::string& path,
