@@ -66,7 +66,8 @@ class TestingRig {
     options.dataset = DatasetId{1};
     options.catalog_directory = directory + "/catalog";
     options.read_order_path = directory + "/read-order";
-    auto opened = FileSystem::Open(options, {store, cache.get(), hydrator.get(), &clock});
+    auto opened =
+        FileSystem::Open(options, {store, cache.get(), hydrator.get(), &clock, nullptr, nullptr, processes});
     LEAT_CHECK(opened.has_value());
     file_system = std::move(*opened);
   }
@@ -74,6 +75,7 @@ class TestingRig {
 
   std::string directory;
   RealClock clock;
+  const env::Processes* processes = nullptr;  // to be set before Open
   std::shared_ptr<sim::MemoryObjectStore> store;
   std::unique_ptr<cache::Cache> cache;
   std::unique_ptr<hydrate::Hydrator> hydrator;

@@ -85,7 +85,7 @@ void MemoryObjectStore::Enqueue(RequestId id, std::function<void(bool)> run) {
     std::lock_guard lock(mutex_);
     tasks_.push_back({id, std::move(run)});
   }
-  wake_.notify_one();
+  wake_.notify_all();  // the one that would be woken can be a request that stalls
 }
 
 void MemoryObjectStore::Work() {

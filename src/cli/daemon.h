@@ -37,8 +37,10 @@
 #include "fs/file_system.h"
 #include "fs/inode_cache.h"
 #include "fs/ops/restore_plan.h"
+#include "fs/read_accounting.h"
 #include "fuse/mount.h"
 #include "hydrate/hydrator.h"
+#include "posix/process_table.h"
 
 namespace leat::cli {
 
@@ -76,8 +78,8 @@ struct MountedFileSystem {
   // Guarded by the daemon's mutex.
   State state = State::kMounting;
   uint32_t users = 0;                   // requests that hold it
-  std::map<uint64_t, uint64_t> leases;  // connection -> owner's process id
-  std::deque<Sample> samples;           // one a second, for the rates
+  std::map<uint64_t, fs::ReadAccounting::Lease> leases;  // by connection; counts what the job reads
+  std::deque<Sample> samples;                            // one a second, for the rates
 };
 
 using Json = nlohmann::json;
@@ -126,7 +128,9 @@ class Daemon final : public control::Handler {
   // With spare_leased, kBusy while a job holds a lease: decided where the state changes, so that none can come between.
   Status Unmount(const Entry& entry, bool force, bool spare_leased);
   void Dismantle(const Entry& entry);  // after the kernel's side has ended
-  Result<Json> HandleLease(const Json& request, control::Connection& connection, bool take);
+  Result<Json> HandleLease(const Json& request, control::Connection& connection);
+  Result<Json> HandleLeaseOwner(const Json& request, control::Connection& connection);  // of all that it leases
+  Result<Json> HandleUnlease(const Json& request, control::Connection& connection);
   std::vector<DatasetId> ChooseEviction(DatasetId wanted, uint64_t bytes_needed);
   Json Described(const MountedFileSystem& entry) const;
 
@@ -152,6 +156,7 @@ class Daemon final : public control::Handler {
   const int64_t started_wall_ns_;
   const env::MonotonicTime started_;
   std::unique_ptr<env::Clock> clock_;
+  const posix::ProcessTable processes_;
   FileDescriptor lock_;
   uint64_t capacity_bytes_ = 0;
   MemoryBudget memory_;

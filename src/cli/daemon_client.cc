@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
 #include <thread>
 
@@ -93,12 +94,11 @@ std::string DefaultStateDirectory() {
   return HomeDirectory() + "/.local/state/leat";
 }
 
-Json CallerEnvironment() {
+Json RepositoryEnvironment(const std::vector<std::string>& environment) {
   constexpr std::string_view kNames[] = {"HOME",        "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HTTP_PROXY",
                                          "HTTPS_PROXY", "NO_PROXY",      "http_proxy",   "https_proxy",    "no_proxy"};
   Json variables = Json::object();
-  for (char** variable = environ; *variable; ++variable) {
-    const std::string_view text(*variable);
+  for (const std::string_view text : environment) {
     const size_t equals = text.find('=');
     if (equals == std::string_view::npos) continue;
     const std::string_view name = text.substr(0, equals);
@@ -108,6 +108,12 @@ Json CallerEnvironment() {
   }
   if (!variables.contains("HOME")) variables["HOME"] = HomeDirectory();
   return variables;
+}
+
+Json CallerEnvironment() {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable; ++variable) variables.emplace_back(*variable);
+  return RepositoryEnvironment(variables);
 }
 
 Result<Json> CallDaemon(const std::string& state_directory, const Json& request, StartPolicy start,
@@ -192,7 +198,10 @@ Error WithPath(const std::string& path, const std::string& mountpoint, Error err
 
 Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request) {
   Json message = {
-      {"verb", "mount"}, {"managed", true}, {"repository", request.repository}, {"environment", CallerEnvironment()}};
+      {"verb", "mount"},
+      {"managed", true},
+      {"repository", request.repository},
+      {"environment", request.environment.is_null() ? CallerEnvironment() : request.environment}};
   if (!request.endpoint_url.empty()) message["endpoint_url"] = request.endpoint_url;
   if (!request.region.empty()) message["region"] = request.region;
   if (!request.profile.empty()) message["profile"] = request.profile;
@@ -206,6 +215,7 @@ Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, cons
 }
 
 struct Lease::Connection {
+  std::mutex mutex;  // one request at a time
   std::unique_ptr<control::Client> client;
 };
 
@@ -221,6 +231,13 @@ Result<std::unique_ptr<Lease>> Lease::Take(const std::string& state_directory, c
   auto connection = std::make_unique<Connection>();
   connection->client = std::move(client);
   return std::unique_ptr<Lease>(new Lease(std::move(connection)));
+}
+
+Status Lease::SetOwners(const std::vector<int>& pids) {
+  std::lock_guard lock(connection_->mutex);
+  LEAT_ASSIGN_OR_RETURN(const Json ignored,
+                        connection_->client->Call({{"verb", "lease_owner"}, {"owner_pids", pids}}, kSilenceMax));
+  return {};
 }
 
 }  // namespace leat::cli

@@ -14,6 +14,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
+#include <vector>
 
 #include "base/result.h"
 
@@ -33,6 +35,8 @@ std::string DefaultStateDirectory();
 // {"AWS_...": "...", "HOME": "...", ...}: what a mount needs to find credentials as the caller would. Secret: goes only
 // over the control socket, as the "environment" member of a mount request.
 Json CallerEnvironment();
+// The same of somebody else's variables (NAME=value).
+Json RepositoryEnvironment(const std::vector<std::string>& variables);
 
 enum class StartPolicy {
   kMustRun,        // no daemon: kNotFound
@@ -72,6 +76,7 @@ struct ManagedMountRequest {
   std::string repository;                     // "s3://bucket/prefix/" or "file:///path"
   std::string endpoint_url, region, profile;  // empty: from the environment
   bool no_sign_request = false;
+  Json environment;  // RepositoryEnvironment; null: the caller's
 };
 struct ManagedMount {
   std::string file_system;  // "fs-..."
@@ -81,12 +86,17 @@ struct ManagedMount {
 Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request);
 
 // Keeps a file system mounted and its cached data from being evicted for as long as this object lives (a connection to
-// the daemon stays open: the lease ends with the process, however it ends).
+// the daemon stays open: the lease ends with the process, however it ends). Any thread.
 class Lease {
  public:
-  // `file_system`: an id or a name. `owner_pid`: shown in the daemon's log; 0: the caller.
+  // `file_system`: an id or a name. `owner_pid`: the process that, with all that descend from it, is the job, whose
+  // reads are counted (a file system's "jobs" in the daemon's status); 0: the caller.
   static Result<std::unique_ptr<Lease>> Take(const std::string& state_directory, const std::string& file_system,
                                              int owner_pid = 0);
+  // From here on the job is another process, or several, and counted anew, or on from where these were counted last. An
+  // owner that has ended is no error. kNotSupported: the daemon is older.
+  Status SetOwners(const std::vector<int>& pids);
+  Status SetOwner(int pid) { return SetOwners({pid}); }
   ~Lease();
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;

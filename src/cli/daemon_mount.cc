@@ -19,10 +19,28 @@ using control::UnsignedMember;
 using State = MountedFileSystem::State;
 
 constexpr std::chrono::seconds kUsersWait{30};  // for requests to notice that their file system closes
+constexpr size_t kOwnersMax = 64;               // processes of one job
 
 // Of an object's identity: two endpoints may have buckets of one name.
 std::string RepositoryIdentity(const std::string& endpoint, const RepositoryUrl& repository) {
   return endpoint + " " + (repository.kind == RepositoryUrl::Kind::kS3 ? repository.bucket : repository.path);
+}
+
+// "owner_pid", or "owner_pids" of a job with several processes; absent: the process that asks.
+Result<std::vector<int>> OwnersMember(const Json& request, const control::Connection& connection) {
+  Json pids = request.value("owner_pids", Json::array({request.value("owner_pid", Json(connection.peer().pid))}));
+  if (!pids.is_array() || pids.empty() || pids.size() > kOwnersMax) {
+    return Fail(ErrorCode::kInvalidArgument, "the request's \"owner_pids\" must be a list of 1 to " +
+                                                 std::to_string(kOwnersMax) + " process numbers");
+  }
+  std::vector<int> owners;
+  for (const Json& pid : pids) {
+    if (!pid.is_number_integer() || pid.get<int64_t>() < 0 || pid.get<int64_t>() > INT32_MAX) {
+      return Fail(ErrorCode::kInvalidArgument, "the owner of a lease must be the number of a process");
+    }
+    owners.push_back(pid.get<int>());
+  }
+  return owners;
 }
 
 }  // namespace
@@ -244,7 +262,8 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
   LEAT_RETURN_IF_ERROR(CreateDirectories(options.catalog_directory, 0700));
   LEAT_ASSIGN_OR_RETURN(entry->file_system,
                         fs::FileSystem::Open(std::move(options), {entry->opened.store, cache_.get(), hydrator_.get(),
-                                                                  clock_.get(), inodes_, database_memory_}));
+                                                                  clock_.get(), inodes_, database_memory_,
+                                                                  &processes_}));
   if (stopping_) return Fail(ErrorCode::kCancelled, "the daemon is stopping");
   LEAT_ASSIGN_OR_RETURN(entry->mount, fuse::Mount::Start({.mountpoint = entry->mountpoint,
                                                           .source = "leat#" + entry->settings.name,
@@ -327,17 +346,45 @@ void Daemon::Dismantle(const Entry& entry) {
   changed_.notify_all();
 }
 
-Result<Json> Daemon::HandleLease(const Json& request, control::Connection& connection, bool take) {
-  LEAT_ASSIGN_OR_RETURN(const Entry entry, Find(request));
-  LEAT_ASSIGN_OR_RETURN(const uint64_t owner,
-                        UnsignedMember(request, "owner_pid", static_cast<uint64_t>(connection.peer().pid)));
+Result<Json> Daemon::HandleLease(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const std::vector<int> owners, OwnersMember(request, connection));
+  LEAT_ASSIGN_OR_RETURN(const Use use, FindForUse(request));
+  auto lease = use->file_system->Accounting()->Count(owners);
   std::lock_guard lock(mutex_);
-  if (take) {
-    if (entry->state != State::kMounted) return Fail(ErrorCode::kBusy, entry->mountpoint + " is being unmounted");
-    entry->leases[connection.id()] = owner;
-  } else {
-    entry->leases.erase(connection.id());
+  if (use->state != State::kMounted) return Fail(ErrorCode::kBusy, use->mountpoint + " is being unmounted");
+  use->leases.insert_or_assign(connection.id(), std::move(lease));
+  return Described(*use);
+}
+
+Result<Json> Daemon::HandleLeaseOwner(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const std::vector<int> owners, OwnersMember(request, connection));
+  std::vector<Use> uses;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, entry] : entries_) {
+      if (entry->state != State::kMounted || !entry->leases.contains(connection.id())) continue;
+      ++entry->users;
+      uses.emplace_back(*this, entry);
+    }
   }
+  if (uses.empty()) return Fail(ErrorCode::kNotFound, "this connection holds no lease");
+  Json file_systems = Json::array();
+  for (const Use& use : uses) {
+    auto lease = use->file_system->Accounting()->Count(owners);
+    std::lock_guard lock(mutex_);
+    // Nobody else works on this connection's leases, but the file system may be going.
+    if (const auto found = use->leases.find(connection.id()); found != use->leases.end()) {
+      found->second = std::move(lease);
+    }
+    file_systems.push_back(Described(*use));
+  }
+  return Json{{"file_systems", file_systems}};
+}
+
+Result<Json> Daemon::HandleUnlease(const Json& request, control::Connection& connection) {
+  LEAT_ASSIGN_OR_RETURN(const Entry entry, Find(request));
+  std::lock_guard lock(mutex_);
+  entry->leases.erase(connection.id());
   return Described(*entry);
 }
 

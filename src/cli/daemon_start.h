@@ -21,8 +21,6 @@ struct DaemonLimits {
 // kBusy: another daemon holds the state directory.
 Status StartDaemonProcess(const std::string& state_directory, const DaemonLimits& limits);
 
-// The daemon's side: blocks the signals that Daemon::Run waits for. Before any thread is started.
-void BlockDaemonSignals();
 // The whole life of a daemon process; tells `ready_fd` (if not negative) once whether it serves. Returns the exit
 // status. `active_for_s`: DaemonOptions::active_for, for tests.
 int RunDaemonProcess(const std::string& state_directory, const DaemonLimits& limits,

@@ -26,6 +26,29 @@ uint64_t ResidentBytes() {
   return kibibytes * 1024;
 }
 
+double Seconds(env::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+Json JobsOf(const fs::ReadAccounting& accounting) {
+  Json jobs = Json::array();
+  for (const auto& job : accounting.Jobs()) {
+    const fs::ReadCounts& counts = job.counts;
+    Json first_read_at;  // null until one has come
+    if (counts.first_read_ns != 0) first_read_at = FormatTimeUtc(counts.first_read_ns);
+    jobs.push_back({{"owner_pid", job.owner_pids.empty() ? 0 : job.owner_pids.front()},
+                    {"owner_pids", job.owner_pids},
+                    {"leased", job.leased},
+                    {"reads", counts.reads},
+                    {"bytes", counts.bytes_cached + counts.bytes_cold},
+                    {"bytes_cached", counts.bytes_cached},
+                    {"bytes_cold", counts.bytes_cold},
+                    {"wait_seconds", Seconds(counts.waited)},
+                    {"stalled_seconds", Seconds(counts.stalled)},
+                    {"first_read_at", first_read_at},
+                    {"first_read_ns", counts.first_read_ns}});
+  }
+  return jobs;
+}
+
 }  // namespace
 
 Result<Json> Daemon::HandleStatus(const Json& request) {
@@ -116,6 +139,7 @@ Json Daemon::StatusOf(MountedFileSystem& entry) {
                      {"bytes", statistics.read_bytes},
                      {"hits", statistics.read_hits},
                      {"errors", statistics.read_errors}};
+  status["jobs"] = JobsOf(*entry.file_system->Accounting());
   return status;
 }
 

@@ -72,8 +72,9 @@ Result<Json> Daemon::Handle(const Json& request, control::Connection& connection
   if (verb == "release") return HandleRelease(request, connection);
   if (verb == "state") return HandleState(request, connection);
   if (verb == "import") return HandleImport(request, connection);
-  if (verb == "lease") return HandleLease(request, connection, true);
-  if (verb == "unlease") return HandleLease(request, connection, false);
+  if (verb == "lease") return HandleLease(request, connection);
+  if (verb == "lease_owner") return HandleLeaseOwner(request, connection);
+  if (verb == "unlease") return HandleUnlease(request, connection);
   return Fail(ErrorCode::kNotSupported, "this daemon (version " + std::string(kVersion) + ") does not know the verb '" +
                                             EscapeForDisplay(verb) + "'; it may be older than the command");
 }

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -46,13 +48,13 @@ Result<Json> StatusOfFileSystem(const std::string& state_directory, const std::s
 
 }  // namespace
 
-Result<DaemonFileSystems::Known> DaemonFileSystems::MountAndLease(const std::string& state_directory,
-                                                                  const std::string& repository) {
+Result<DaemonFileSystems::Known> DaemonFileSystems::MountAndLease(const std::string& repository) const {
   ManagedMountRequest request;
   request.repository = repository;
+  request.environment = environment_;
   for (int attempt = 1;; ++attempt) {
-    LEAT_ASSIGN_OR_RETURN(const ManagedMount mount, EnsureManagedMount(state_directory, request));
-    auto lease = Lease::Take(state_directory, mount.file_system);
+    LEAT_ASSIGN_OR_RETURN(const ManagedMount mount, EnsureManagedMount(state_directory_, request));
+    auto lease = Lease::Take(state_directory_, mount.file_system);
     if (lease) return Known{mount.file_system, mount.name, mount.mountpoint, std::move(*lease)};
     // An idle mount may have been taken down between the two: then it is mounted anew.
     const ErrorCode code = lease.error().code;
@@ -69,7 +71,7 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_
   }
   Known known;
   if (IsRepository(file_system_id)) {
-    LEAT_ASSIGN_OR_RETURN(known, MountAndLease(state_directory_, file_system_id));
+    LEAT_ASSIGN_OR_RETURN(known, MountAndLease(file_system_id));
   } else {
     auto status = StatusOfFileSystem(state_directory_, file_system_id);
     if (!status) {
@@ -80,8 +82,59 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_
     known = {status->value("id", ""), status->value("name", ""), status->value("mountpoint", ""), nullptr};
     LEAT_ASSIGN_OR_RETURN(known.lease, Lease::Take(state_directory_, known.id));
   }
-  std::lock_guard lock(mutex_);
-  return known_.emplace(file_system_id, std::move(known)).first->second;
+  std::vector<int> owners;
+  {
+    std::lock_guard lock(mutex_);
+    known = known_.emplace(file_system_id, std::move(known)).first->second;
+    owners = owners_;
+  }
+  // A daemon that is older than this command does not count, and serves all the same.
+  if (!owners.empty()) (void)known.lease->SetOwners(owners);
+  return known;
+}
+
+Status DaemonFileSystems::SetOwners(const std::vector<int>& pids) {
+  std::vector<std::shared_ptr<Lease>> leases;
+  {
+    std::lock_guard lock(mutex_);
+    owners_ = pids;
+    std::sort(owners_.begin(), owners_.end());
+    owners_.erase(std::unique(owners_.begin(), owners_.end()), owners_.end());
+    for (const auto& [id, known] : known_) leases.push_back(known.lease);
+  }
+  Status first;
+  for (const auto& lease : leases) {
+    if (Status status = lease->SetOwners(pids); !status && first) first = std::move(status);
+  }
+  return first;
+}
+
+Result<jobs::ReadCounters> DaemonFileSystems::ReadsOf(const std::string& file_system_id) {
+  std::string id;
+  std::vector<int> owners;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = known_.find(file_system_id);
+    if (found == known_.end()) return Fail(ErrorCode::kNotFound, file_system_id + " is not in use here");
+    id = found->second.id;
+    owners = owners_;
+  }
+  if (owners.empty()) owners = {getpid()};
+  LEAT_ASSIGN_OR_RETURN(const Json status, StatusOfFileSystem(state_directory_, id));
+  if (!status.contains("jobs")) return Fail(ErrorCode::kNotSupported, "the daemon is older and does not count reads");
+  for (const Json& job : status["jobs"]) {
+    if (job.value("owner_pids", std::vector<int>{}) != owners) continue;
+    jobs::ReadCounters counters;
+    counters.reads = job.value("reads", uint64_t{0});
+    counters.bytes = job.value("bytes", uint64_t{0});
+    counters.bytes_cached = job.value("bytes_cached", uint64_t{0});
+    counters.bytes_cold = job.value("bytes_cold", uint64_t{0});
+    counters.wait_seconds = job.value("wait_seconds", 0.0);
+    counters.stalled_seconds = job.value("stalled_seconds", 0.0);
+    counters.first_read_ns = job.value("first_read_ns", int64_t{0});
+    return counters;
+  }
+  return Fail(ErrorCode::kNotFound, "the daemon counts no reads of this job on " + id);
 }
 
 Result<std::string> DaemonFileSystems::DirectoryOf(const std::string& file_system_id,
@@ -121,17 +174,20 @@ Result<jobs::FileSystemCounters> DaemonFileSystems::Counters(const std::string& 
 Result<jobs::Repository> JobRepositories::Open(const std::string& url, unsigned) {
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(url));
   LEAT_ASSIGN_OR_RETURN(OpenedRepository opened,
-                        OpenRepository({{"environment", CallerEnvironment()}}, repository, clock_));
+                        OpenRepository({{"environment", environment_}}, repository, clock_));
   return jobs::Repository{std::move(opened.store), opened.counters};
 }
 
 jobs::RunOptions JobArguments::Options() const {
   jobs::RunOptions options;
-  options.state_directory = state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(state_directory);
   options.sandbox = !no_sandbox;
   options.file_mode_connections = file_mode_connections;
   options.python = python;
   return options;
+}
+
+std::string JobArguments::StateDirectory() const {
+  return state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(state_directory);
 }
 
 Result<nlohmann::json> ReadRequest(const std::string& path) {

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/daemon_client.h"
@@ -24,9 +25,13 @@ namespace leat::cli {
 // for.
 class DaemonFileSystems final : public jobs::FileSystemResolver {
  public:
-  explicit DaemonFileSystems(std::string state_directory) : state_directory_(std::move(state_directory)) {}
+  // `environment`: RepositoryEnvironment of the one for whom repositories are mounted.
+  DaemonFileSystems(std::string state_directory, nlohmann::json environment)
+      : state_directory_(std::move(state_directory)), environment_(std::move(environment)) {}
   Result<std::string> DirectoryOf(const std::string& file_system_id, const std::string& directory_path) override;
   Result<jobs::FileSystemCounters> Counters(const std::string& file_system_id) override;
+  Status SetOwners(const std::vector<int>& pids) override;
+  Result<jobs::ReadCounters> ReadsOf(const std::string& file_system_id) override;
 
  private:
   struct Known {
@@ -34,18 +39,22 @@ class DaemonFileSystems final : public jobs::FileSystemResolver {
     std::shared_ptr<Lease> lease;
   };
   Result<Known> Use(const std::string& file_system_id);
-  static Result<Known> MountAndLease(const std::string& state_directory, const std::string& repository);
+  Result<Known> MountAndLease(const std::string& repository) const;
 
   const std::string state_directory_;
-  std::mutex mutex_;  // protects known_; not held while the daemon is asked
+  const nlohmann::json environment_;
+  std::mutex mutex_;  // protects what follows; not held while the daemon is asked
   std::map<std::string, Known> known_;
+  std::vector<int> owners_;  // in order; empty: this process
 };
 
 class JobRepositories final : public jobs::RepositoryFactory {
  public:
+  explicit JobRepositories(nlohmann::json environment) : environment_(std::move(environment)) {}
   Result<jobs::Repository> Open(const std::string& url, unsigned connections) override;
 
  private:
+  const nlohmann::json environment_;
   posix::SystemClock clock_;
 };
 
@@ -53,8 +62,9 @@ class JobRepositories final : public jobs::RepositoryFactory {
 struct JobArguments {
   std::string request_path, state_directory, python = "python3";
   unsigned file_mode_connections = 64;
-  bool json = false, no_sandbox = false;
+  bool json = false, no_sandbox = false, detach = false;
   jobs::RunOptions Options() const;
+  std::string StateDirectory() const;
 };
 // A request from a file of JSON.
 Result<nlohmann::json> ReadRequest(const std::string& path);

@@ -7,14 +7,21 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/job_list.h"
+#include "cli/job_removal.h"
 #include "cli/job_services.h"
+#include "cli/metrics_text.h"
+#include "cli/supervisor_process.h"
 #include "cli/verbs.h"
 #include "jobs/describe.h"
+#include "jobs/job_follower.h"
 #include "tuner/tuning_run.h"
 
 namespace leat::cli {
@@ -23,11 +30,14 @@ namespace {
 using jobs::JobKind;
 using jobs::JobStore;
 
-constexpr std::chrono::milliseconds kFollowPoll{300};
+constexpr std::chrono::milliseconds kFollowPoll{100};
+constexpr std::chrono::milliseconds kLookAfter{1000};
 
 struct Arguments {
   std::string name, state_directory;
-  bool json = false, follow = false;
+  std::vector<std::string> names, metrics;
+  ListSelection selection;
+  bool json = false, follow = false, csv = false, force = false;
 };
 
 void PrintJson(const Json& value) {
@@ -38,68 +48,47 @@ std::string StateDirectory(const Arguments& arguments) {
   return arguments.state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(arguments.state_directory);
 }
 
-struct ListedJob {
-  std::string name, status;
-  double created_s = 0;
-};
-
-// "name  status  month-day hour:minute" in UTC: a child of a tuning job, 45 characters, fits into 80 columns.
-std::string ListText(const std::vector<ListedJob>& listed) {
-  constexpr size_t kNameMax = 47;
-  size_t name_width = 0, status_width = 0;
-  for (const auto& job : listed) {
-    if (job.name.size() <= kNameMax) name_width = std::max(name_width, job.name.size());
-    status_width = std::max(status_width, job.status.size());
-  }
-  std::string text;
-  for (const auto& job : listed) {
-    std::string time = FormatTimeUtc(static_cast<int64_t>(job.created_s) * 1000000000);
-    if (time.size() > 16) time = time.substr(5, 5) + " " + time.substr(11, 5);
-    text += job.name;
-    // A longer name has a line of its own.
-    const size_t used = job.name.size() > kNameMax ? 0 : job.name.size();
-    if (used == 0) text += "\n";
-    text += std::string(name_width - used, ' ') + "  " + job.status +
-            std::string(status_width - job.status.size(), ' ') + "  " + time + "\n";
-  }
-  return text;
-}
-
-Status List(JobStore& store, const Arguments& arguments) {
+Result<std::vector<ListedJob>> AllJobs(JobStore& store) {
   LEAT_ASSIGN_OR_RETURN(const auto tuning, store.Names(JobKind::kTuning));
   LEAT_ASSIGN_OR_RETURN(const auto training, store.Names(JobKind::kTraining));
-  Json tuning_list = Json::array(), training_list = Json::array();
+  std::vector<ListedJob> listed;
   for (const auto& name : tuning) {
-    LEAT_ASSIGN_OR_RETURN(const tuner::Study study, tuner::LoadStudy(store, name));
-    Json description = tuner::DescribeTuningJob(name, study);
+    const auto study = tuner::LoadStudy(store, name);
+    if (!study && study.error().code == ErrorCode::kNotFound) continue;  // deleted since
+    if (!study) return Fail(study.error());
+    const Json description = tuner::DescribeTuningJob(name, *study);
     Json summary = Json::object();
     for (const char* member :
          {"HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus", "CreationTime",
           "HyperParameterTuningEndTime", "LastModifiedTime", "TrainingJobStatusCounters", "ObjectiveStatusCounters"}) {
       if (description.contains(member)) summary[member] = description[member];
     }
-    tuning_list.push_back(std::move(summary));
+    const int completed = summary["TrainingJobStatusCounters"].value("Completed", 0);
+    listed.push_back({name, study->status, study->status + ": " + std::to_string(completed) + " done",
+                      summary.value("CreationTime", 0.0), true, std::move(summary)});
   }
   for (const auto& name : training) {
-    LEAT_ASSIGN_OR_RETURN(const jobs::JobState state, store.Load(name));
-    training_list.push_back(jobs::SummarizeTrainingJob(name, state));
+    const auto state = store.Load(name);
+    if (!state && state.error().code == ErrorCode::kNotFound) continue;
+    if (!state) return Fail(state.error());
+    listed.push_back({name, state->status, state->secondary, jobs::EpochSeconds(state->created_ns), false,
+                      jobs::SummarizeTrainingJob(name, *state)});
   }
+  return listed;
+}
+
+Status List(JobStore& store, const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(auto all, AllJobs(store));
+  const bool is_none = all.empty();
+  const auto listed = SelectJobs(std::move(all), arguments.selection);
   if (arguments.json) {
-    PrintJson({{"TrainingJobSummaries", training_list}, {"HyperParameterTuningJobSummaries", tuning_list}});
+    Json tuning = Json::array(), training = Json::array();
+    for (const auto& job : listed) (job.is_tuning ? tuning : training).push_back(job.summary);
+    PrintJson({{"TrainingJobSummaries", training}, {"HyperParameterTuningJobSummaries", tuning}});
     return {};
   }
-  if (tuning.empty() && training.empty()) std::printf("no job has run from %s\n", StateDirectory(arguments).c_str());
-  std::vector<ListedJob> listed;
-  for (const auto& summary : tuning_list) {
-    const int completed = summary["TrainingJobStatusCounters"].value("Completed", 0);
-    listed.push_back({summary.value("HyperParameterTuningJobName", ""),
-                      summary.value("HyperParameterTuningJobStatus", "") + ": " + std::to_string(completed) + " done",
-                      summary.value("CreationTime", 0.0)});
-  }
-  for (const auto& summary : training_list) {
-    listed.push_back({summary.value("TrainingJobName", ""), summary.value("SecondaryStatus", ""),
-                      summary.value("CreationTime", 0.0)});
-  }
+  if (is_none) std::printf("no job has run from %s\n", StateDirectory(arguments).c_str());
+  if (!is_none && listed.empty()) std::printf("no job is as asked for (leat jobs list shows all)\n");
   std::printf("%s", ListText(listed).c_str());
   return {};
 }
@@ -167,7 +156,81 @@ Status Describe(JobStore& store, const Arguments& arguments) {
   return kind == JobKind::kTraining ? DescribeTraining(store, arguments) : DescribeTuning(store, arguments);
 }
 
-// The running `leat train` or `leat tune` sees the request within a second.
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+// Those of the metrics that were asked for; of all when none were.
+Result<std::vector<jobs::MetricSample>> WantedSamples(JobStore& store, const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(auto samples, store.Samples(arguments.name));
+  if (arguments.metrics.empty() || samples.empty()) return samples;
+  std::string known;
+  std::set<std::string> names;
+  for (const auto& metric : SummarizeMetrics(samples)) {
+    known += (known.empty() ? "" : ", ") + metric.name;
+    names.insert(metric.name);
+  }
+  for (const auto& wanted : arguments.metrics) {
+    if (names.contains(wanted)) continue;
+    return Fail(ErrorCode::kNotFound, arguments.name + " has no metric " + wanted + "; it has " + known);
+  }
+  std::erase_if(samples, [&](const auto& sample) { return !std::ranges::count(arguments.metrics, sample.name); });
+  return samples;
+}
+
+Status Metrics(JobStore& store, const Arguments& arguments) {
+  const auto loaded = store.Load(arguments.name);
+  if (!loaded && loaded.error().code == ErrorCode::kNotFound && store.Events(JobKind::kTuning, arguments.name)) {
+    return Fail(ErrorCode::kInvalidArgument, arguments.name + " is a tuning job: leat jobs describe " + arguments.name +
+                                                 " names its training jobs, which have metrics");
+  }
+  if (!loaded) return Fail(loaded.error());
+  LEAT_ASSIGN_OR_RETURN(const auto samples, WantedSamples(store, arguments));
+  const int64_t start_ns = loaded->training_started_ns.value_or(loaded->created_ns);
+  if (arguments.json) {
+    PrintJson({{"TrainingJobName", arguments.name},
+               {"TrainingStartTime", jobs::EpochSeconds(start_ns)},
+               {"Metrics", MetricsJson(samples, start_ns)}});
+    return {};
+  }
+  if (arguments.csv) std::printf("%s", MetricsCsv(samples, start_ns).c_str());
+  if (samples.empty()) {
+    const Json algorithm = loaded->request.value("AlgorithmSpecification", Json::object());
+    const size_t definitions = algorithm.value("MetricDefinitions", Json::array()).size();
+    std::fputs(NoMetricsText(arguments.name, definitions, loaded->IsTerminal()).c_str(),
+               arguments.csv ? stderr : stdout);
+  }
+  if (arguments.csv || samples.empty()) return {};
+  const bool is_unicode = ShowsUnicode(Variable("LC_ALL"), Variable("LC_CTYPE"), Variable("LANG"), Variable("TERM"));
+  std::printf("%s%s", MetricsTable(SummarizeMetrics(samples), start_ns).c_str(),
+              MetricCharts(samples, start_ns, is_unicode).c_str());
+  return {};
+}
+
+// Each by itself: what cannot be deleted keeps nothing else.
+Status Delete(JobStore& store, const Arguments& arguments) {
+  Status first;
+  for (const auto& name : arguments.names) {
+    Status status;
+    const auto kind = KindOf(store, name);
+    if (kind) status = DeleteJob(store, StateDirectory(arguments), *kind, name, arguments.force);
+    if (!kind) status = Fail(kind.error());
+    if (status) {
+      std::printf("%s is deleted%s\n", name.c_str(),
+                  *kind == JobKind::kTuning ? "; its training jobs stay (leat jobs list shows them)" : "");
+      continue;
+    }
+    if (first) {
+      first = std::move(status);
+    } else {
+      Complain("jobs", status.error());
+    }
+  }
+  return first;
+}
+
+// The supervisor, or the running `leat tune`, sees the request within a second.
 Status Stop(JobStore& store, const Arguments& arguments) {
   LEAT_ASSIGN_OR_RETURN(const JobKind kind, KindOf(store, arguments.name));
   LEAT_ASSIGN_OR_RETURN(const auto events, store.Events(kind, arguments.name));
@@ -177,42 +240,76 @@ Status Stop(JobStore& store, const Arguments& arguments) {
                                       (kind == JobKind::kTraining ? "training" : "tuning") + " job is in status " +
                                       state.status + ".");
   }
-  return store.Append(kind, arguments.name, {"stop_requested", jobs::WallTimeNs(), Json::object()});
+  LEAT_RETURN_IF_ERROR(store.Append(kind, arguments.name, {"stop_requested", jobs::WallTimeNs(), {{"level", 1}}}));
+  return kind == JobKind::kTraining ? SupervisorClient(StateDirectory(arguments)).Wake() : Status();
 }
 
+// To standard output, as it is: others may read it.
+class LogPrinter final : public jobs::RunObserver {
+ public:
+  void OnStatus(const std::string&, const std::string&, const std::string&) override {}
+  void OnLogLine(const std::string&, std::string_view line) override {
+    is_read_ = is_read_ && std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
+  }
+  void OnMetric(const std::string&, const std::string&, double) override {}
+  void OnWarning(const std::string&, const std::string& text) override {
+    if (text.ends_with("no longer kept")) std::fprintf(stderr, "leat jobs logs: %s\n", text.c_str());
+  }
+  bool is_read() const { return is_read_; }
+
+ private:
+  bool is_read_ = true;
+};
+
 Status Logs(JobStore& store, const Arguments& arguments) {
-  LEAT_ASSIGN_OR_RETURN(jobs::JobState state, store.Load(arguments.name));
-  const std::string path = jobs::LogPath(StateDirectory(arguments), arguments.name);
-  FileDescriptor file;
-  char buffer[1u << 16];
+  LogPrinter printer;
+  jobs::JobFollower follower(store, StateDirectory(arguments), arguments.name, printer, true);
+  auto looked_after = std::chrono::steady_clock::now();
   for (;;) {
-    if (!file.valid()) file = FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    ssize_t got = 0;
-    while (file.valid() && (got = read(file.get(), buffer, sizeof buffer)) > 0) {
-      if (std::fwrite(buffer, 1, static_cast<size_t>(got), stdout) != static_cast<size_t>(got)) return {};
-    }
-    if (got < 0) return FailErrno(errno, path);
+    LEAT_ASSIGN_OR_RETURN(const bool has_ended, follower.Turn());
     std::fflush(stdout);
-    // The state was read before the log: what an ended job wrote has been shown.
-    if (!arguments.follow || state.IsTerminal()) return {};
+    if (has_ended || !arguments.follow || !printer.is_read()) return {};
     std::this_thread::sleep_for(kFollowPoll);
-    LEAT_RETURN_IF_ERROR(store.EndAbandoned(jobs::WallTimeNs()));
-    LEAT_ASSIGN_OR_RETURN(state, store.Load(arguments.name));
+    if (std::chrono::steady_clock::now() - looked_after < kLookAfter) continue;
+    looked_after = std::chrono::steady_clock::now();
+    LEAT_RETURN_IF_ERROR(TakeUpJobs(store, StateDirectory(arguments)));
   }
 }
 
 int RunAction(const Arguments& arguments, Status (*action)(JobStore&, const Arguments&)) {
   auto store = JobStore::Open(StateDirectory(arguments));
   if (!store) return Complain("jobs", store.error());
-  Status status = (*store)->EndAbandoned(jobs::WallTimeNs());
+  Status status = TakeUpJobs(**store, StateDirectory(arguments));
   if (status) status = action(**store, arguments);
   return status ? 0 : Complain("jobs", status.error());
+}
+
+void AddListOptions(CLI::App& list, ListSelection& selection) {
+  list.add_option("--status", selection.status, "only those")
+      ->type_name("STATUS")
+      ->check(CLI::IsMember({"InProgress", "Completed", "Failed", "Stopping", "Stopped"}, CLI::ignore_case));
+  list.add_option("--name-contains", selection.name_contains, "only those whose name contains this")->type_name("X");
+  list.add_option("--max", selection.max, "no more than so many, of the order of creation if no other")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  list.add_option_function<std::string>(
+          "--sort",
+          [&selection](const std::string& order) {
+            selection.order = order == "name"     ? ListOrder::kName
+                              : order == "status" ? ListOrder::kStatus
+                                                  : ListOrder::kCreation;
+          },
+          "the order")
+      ->type_name("ORDER")
+      ->check(CLI::IsMember({"name", "creation", "status"}));
+  list.add_flag("--descending", selection.descending, "the last of the order first");
+  list.footer("Example:\n  leat jobs list --status Failed --descending --max 10");
 }
 
 }  // namespace
 
 void AddJobsCommand(CLI::App& app, int& exit_code) {
-  CLI::App* verb = app.add_subcommand("jobs", "Show and stop training and tuning jobs");
+  CLI::App* verb = app.add_subcommand("jobs", "Show, stop and delete training and tuning jobs");
   verb->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, bool named, Status (*action)(JobStore&, const Arguments&)) {
     auto arguments = std::make_shared<Arguments>();
@@ -226,13 +323,43 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
   };
   const auto [list, list_arguments] = add("list", "All jobs, in order of submission", false, List);
   list->add_flag("--json", list_arguments->json, "as ListTrainingJobs answers");
+  AddListOptions(*list, list_arguments->selection);
   const auto [describe, describe_arguments] = add("describe", "One job: states, metrics, data read", true, Describe);
   describe->add_flag("--json", describe_arguments->json,
                      "as DescribeTrainingJob or DescribeHyperParameterTuningJob answers");
+  const auto [metrics, metrics_arguments] = add("metrics", "A job's metrics, as table and charts", true, Metrics);
+  metrics->add_option("--metric", metrics_arguments->metrics, "only this one; may be repeated")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  CLI::Option* csv = metrics->add_flag("--csv", metrics_arguments->csv, "every sample, a line each");
+  metrics->add_flag("--json", metrics_arguments->json, "every sample, and each metric's range")->excludes(csv);
+  metrics->footer("Example:\n  leat jobs metrics my-job --metric val:accuracy --csv > accuracy.csv");
   add("stop", "Stop a running job in good order", true, Stop);
+  const auto [remove, remove_arguments] =
+      add("delete", "Delete jobs that have ended: log, metrics, files", false, Delete);
+  remove->add_option("NAME", remove_arguments->names, "the jobs' names")->required();
+  remove->add_flag("--force", remove_arguments->force,
+                   "also checkpoints, a model or output data that only the state directory has");
+  remove->footer(
+      "What was uploaded stays. The name is free then; SageMaker takes each once only.\n"
+      "Example:\n  leat jobs delete my-job my-other-job");
   const auto [logs, logs_arguments] = add("logs", "What the job's script has printed", true, Logs);
   logs->add_flag("-f,--follow", logs_arguments->follow, "go on until the job ends");
-  verb->footer("Example:\n  leat jobs list\n  leat jobs logs my-job -f");
+  verb->footer("Examples:\n  leat jobs list\n  leat jobs logs my-job -f");
+}
+
+void AddSupervisorCommand(CLI::App& app, int& exit_code) {
+  struct SupervisorArguments {
+    std::string state_directory;
+    int ready_fd = -1;
+  };
+  auto arguments = std::make_shared<SupervisorArguments>();
+  CLI::App* verb = app.add_subcommand("supervisor", "")->group("");
+  verb->add_option("--state-dir", arguments->state_directory)->required();
+  verb->add_option("--ready-fd", arguments->ready_fd);
+  verb->callback([arguments, &exit_code] {
+    exit_code = RunSupervisorProcess(arguments->state_directory, arguments->ready_fd);
+  });
 }
 
 }  // namespace leat::cli

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// leat jobs list | describe NAME | stop NAME | logs NAME: training and tuning jobs of a state directory.
+// leat jobs list | describe | metrics | logs | stop | delete: training and tuning jobs of a state directory.
 #pragma once
 
 #include <CLI/CLI.hpp>
 
 namespace leat::cli {
 void AddJobsCommand(CLI::App& app, int& exit_code);
+void AddSupervisorCommand(CLI::App& app, int& exit_code);  // hidden: what runs the jobs
 }  // namespace leat::cli

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   AddTuneCommand(app, exit_code);
   AddJobsCommand(app, exit_code);
   AddDaemonCommand(app, exit_code);
+  AddSupervisorCommand(app, exit_code);
 
   // Otherwise the parser would only say that a subcommand is required.
   if (argc > 1 && argv[1][0] != '-' &&

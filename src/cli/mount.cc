@@ -10,6 +10,7 @@
 #include "cli/daemon.h"
 #include "cli/daemon_client.h"
 #include "cli/daemon_start.h"
+#include "cli/detached_process.h"
 #include "cli/memory_budget.h"
 #include "cli/mount_registry.h"
 #include "cli/verbs.h"
@@ -86,7 +87,7 @@ void Tell(const Json& result) {
 
 // The daemon in this process, until its file system is unmounted or a signal comes.
 Result<int> MountInForeground(const std::string& state_directory, const Json& request) {
-  BlockDaemonSignals();
+  BlockStopSignals();
   DaemonOptions options;
   options.state_directory = state_directory;
   options.empty_grace = std::chrono::milliseconds(0);

@@ -33,26 +33,6 @@ Json Object(const Json& object, const char* member) {
   return found != object.end() && found->is_object() ? *found : Json::object();
 }
 
-// Characters that a terminal shows: continuation bytes of UTF-8 take no column.
-size_t Width(std::string_view text) {
-  size_t width = 0;
-  for (const char c : text) width += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  return width;
-}
-
-// Cut in the middle, so that both ends of a long path can be read.
-std::string Shortened(const std::string& text, size_t width) {
-  if (Width(text) <= width) return text;
-  const auto prefix_bytes = [&](size_t characters) {
-    size_t at = 0;
-    for (; at < text.size() && characters > 0; --characters)
-      at += std::max<size_t>(1, Utf8SequenceLength(text.substr(at, 4)));
-    return std::min(at, text.size());
-  };
-  const size_t kept = width - 3, front = kept / 2, back = kept - front;
-  return text.substr(0, prefix_bytes(front)) + "..." + text.substr(prefix_bytes(Width(text) - back));
-}
-
 std::string Line(const std::string& label, const std::string& value) {
   std::string line = "  " + label;
   line.resize(std::max<size_t>(14, line.size() + 1), ' ');
@@ -107,6 +87,25 @@ std::string RenderFileSystem(const Json& fs) {
 }
 
 }  // namespace
+
+// Continuation bytes of UTF-8 take no column.
+size_t DisplayWidth(std::string_view text) {
+  size_t width = 0;
+  for (const char c : text) width += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return width;
+}
+
+std::string Shortened(const std::string& text, size_t width) {
+  if (DisplayWidth(text) <= width) return text;
+  const auto prefix_bytes = [&](size_t characters) {
+    size_t at = 0;
+    for (; at < text.size() && characters > 0; --characters)
+      at += std::max<size_t>(1, Utf8SequenceLength(text.substr(at, 4)));
+    return std::min(at, text.size());
+  };
+  const size_t kept = width - 3, front = kept / 2, back = kept - front;
+  return text.substr(0, prefix_bytes(front)) + "..." + text.substr(prefix_bytes(DisplayWidth(text) - back));
+}
 
 std::string FormatCount(uint64_t count) {
   if (count < 10'000) return std::to_string(count);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace leat::cli {
 
@@ -16,5 +17,10 @@ std::string RenderDeadMounts(const nlohmann::json& status);
 std::string FormatCount(uint64_t count);
 // "1 file", "2 files"; `plural`: where an s is not enough.
 std::string Counted(uint64_t count, const std::string& noun, const std::string& plural = "");
+
+// Characters that a terminal shows.
+size_t DisplayWidth(std::string_view text);
+// At most `width` (at least 4) characters; cut in the middle, so that both ends of a long path can be read.
+std::string Shortened(const std::string& text, size_t width);
 
 }  // namespace leat::cli

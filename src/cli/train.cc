@@ -5,16 +5,25 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/job_services.h"
+#include "cli/supervisor_process.h"
+#include "cli/train_request.h"
 #include "cli/verbs.h"
 #include "jobs/describe.h"
+#include "jobs/job_follower.h"
 #include "jobs/queued_observer.h"
 
 namespace leat::cli {
 namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::chrono::milliseconds kFollowPoll{50};
+constexpr std::chrono::milliseconds kLookAfter{1000};
 
 // The job's own output as it is, and around it what the service's SDK prints: a line for every change of status.
 class TrainDisplay final : public jobs::RunObserver {
@@ -41,30 +50,68 @@ class TrainDisplay final : public jobs::RunObserver {
   FILE* const out_;
 };
 
-int RunTrain(const JobArguments& arguments) {
+// Until the job has ended; passes stop requests on, and sees to it that somebody runs the job.
+Result<jobs::JobState> FollowToEnd(jobs::JobFollower& follower, SupervisorClient& supervisor, jobs::JobStore& store,
+                                   const std::string& job, const jobs::StopLevel& stop) {
+  int told = 0;
+  auto looked_after = std::chrono::steady_clock::now();
+  for (;;) {
+    LEAT_ASSIGN_OR_RETURN(const bool has_ended, follower.Turn());
+    if (has_ended) return follower.state();
+    const int level = stop.load();
+    const auto now = std::chrono::steady_clock::now();
+    if (level > told) {
+      told = level;
+      LEAT_RETURN_IF_ERROR(
+          store.Append(jobs::JobKind::kTraining, job, {"stop_requested", jobs::WallTimeNs(), {{"level", level}}}));
+      looked_after = {};
+    }
+    if (now - looked_after > kLookAfter) {
+      looked_after = now;
+      if (const Status woken = supervisor.Wake(); !woken) LogWarning(woken.error().message);
+    }
+    std::this_thread::sleep_for(kFollowPoll);
+  }
+}
+
+int RunTrain(const JobArguments& arguments, const TrainFlags& flags) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // the script runs as the same user: /proc/PID/environ holds AWS secrets
-  const auto request = ReadRequest(arguments.request_path);
+  const auto request = ReadTrainRequest(arguments, flags);
   if (!request) {
     Complain("train", request.error());
     return 2;
   }
+  if (flags.print_request) {
+    std::printf("%s\n", request->dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    return 0;
+  }
   const TrainingJobCheck check = CheckTrainingJob(*request);
   if (!check.problems.empty()) {
-    ShowProblems("train", arguments.request_path, check.problems);
+    ShowProblems("train", arguments.request_path.empty() ? "the request" : arguments.request_path, check.problems);
     return 2;
   }
-  const jobs::RunOptions options = arguments.Options();
-  auto store = jobs::JobStore::Open(options.state_directory);
+  const std::string state_directory = arguments.StateDirectory();
+  auto store = jobs::JobStore::Open(state_directory);
   if (!store) return Complain("train", store.error());
-  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status)
-    return Complain("train", status.error());
+  if (const Status status = TakeUpJobs(**store, state_directory); !status) return Complain("train", status.error());
   const jobs::StopLevel& stop = CatchStopSignals();
-  DaemonFileSystems file_systems(options.state_directory);
-  JobRepositories repositories;
+  SupervisorClient supervisor(state_directory);
+  if (const Status submitted = supervisor.Submit(check.job, arguments.Options()); !submitted)
+    return Complain("train", submitted.error());
+  if (arguments.detach) {
+    if (arguments.json) {
+      std::printf("%s\n", Json{{"TrainingJobArn", jobs::TrainingJobArn(check.job.name)}}.dump(2).c_str());
+    } else {
+      std::printf("%s is submitted: leat jobs logs -f %s shows how it goes, leat jobs stop %s ends it\n",
+                  check.job.name.c_str(), check.job.name.c_str(), check.job.name.c_str());
+    }
+    return 0;
+  }
   TrainDisplay display(arguments.json ? stderr : stdout);
   jobs::QueuedObserver queue(display);
   queue.Start();
-  const auto state = jobs::RunTrainingJob(check.job, options, {**store, file_systems, repositories, queue, stop});
+  jobs::JobFollower follower(**store, state_directory, check.job.name, queue, true);
+  const auto state = FollowToEnd(follower, supervisor, **store, check.job.name, stop);
   const bool all_shown = queue.Finish(kReaderPatience);
   if (!state && all_shown) return Complain("train", state.error());
   if (!state) LeaveUnread("train", check.job.name, "Failed", 1);
@@ -92,19 +139,26 @@ int RunTrain(const JobArguments& arguments) {
 
 void AddTrainCommand(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<JobArguments>();
+  auto flags = std::make_shared<TrainFlags>();
   if (const char* python = std::getenv("LEAT_PYTHON")) arguments->python = python;
   CLI::App* verb = app.add_subcommand("train", "Run a training job: a SageMaker CreateTrainingJob request");
-  verb->add_option("JOB.json", arguments->request_path, "the request")->required();
+  verb->add_option("JOB.json", arguments->request_path, "the request; or flags in its place, from --script on");
   verb->add_option("--state-dir", arguments->state_directory, "where jobs and file systems are kept");
   verb->add_flag("--json", arguments->json,
                  "print the DescribeTrainingJob answer at the end; the log goes to standard error");
+  verb->add_flag("--detach", arguments->detach, "submit the job and return; the supervisor runs it");
   verb->add_flag("--no-sandbox", arguments->no_sandbox,
                  "without a namespace: no /opt/ml, the SM_* variables point into the job's directory");
   verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
       ->check(CLI::Range(1, 1024));
   verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
-  verb->footer("Example:\n  leat train job.json && leat jobs describe my-job");
-  verb->callback([arguments, &exit_code] { exit_code = RunCaught("train", [&] { return RunTrain(*arguments); }); });
+  AddTrainRequestOptions(*verb, *flags);
+  verb->footer(
+      "Examples:\n  leat train job.json && leat jobs describe my-job\n"
+      "  leat train --script train.py --input training=s3://my-bucket/images \\\n"
+      "    --hyperparameter epochs=3 --metric 'loss=loss: ([0-9.]+)'");
+  verb->callback(
+      [arguments, flags, &exit_code] { exit_code = RunCaught("train", [&] { return RunTrain(*arguments, *flags); }); });
 }
 
 }  // namespace leat::cli

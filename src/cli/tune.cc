@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cli/job_services.h"
+#include "cli/supervisor_process.h"
 #include "cli/verbs.h"
 #include "jobs/queued_observer.h"
 #include "tuner/tuning_run.h"
@@ -121,18 +122,16 @@ int RunTune(const JobArguments& arguments) {
   for (const auto& warning : check.job.warnings) {
     std::fprintf(stderr, "leat tune: warning: %s\n", EscapeForDisplay(warning).c_str());
   }
-  const jobs::RunOptions options = arguments.Options();
-  auto store = jobs::JobStore::Open(options.state_directory);
+  const std::string state_directory = arguments.StateDirectory();
+  auto store = jobs::JobStore::Open(state_directory);
   if (!store) return Complain("tune", store.error());
-  if (const Status status = (*store)->EndAbandoned(jobs::WallTimeNs()); !status)
-    return Complain("tune", status.error());
+  if (const Status status = TakeUpJobs(**store, state_directory); !status) return Complain("tune", status.error());
   const jobs::StopLevel& stop = CatchStopSignals();
-  DaemonFileSystems file_systems(options.state_directory);
-  JobRepositories repositories;
+  SupervisorClient supervisor(state_directory);
   TuneDisplay display(arguments.json ? stderr : stdout, check.job.objective);
   jobs::QueuedObserver queue(display);
   queue.Start();
-  const auto study = tuner::RunTuningJob(check.job, options, {**store, file_systems, repositories, queue, stop});
+  const auto study = tuner::RunTuningJob(check.job, arguments.Options(), {state_directory, **store, supervisor, queue, stop});
   const bool all_shown = queue.Finish(kReaderPatience);
   if (!study && all_shown) return Complain("tune", study.error());
   if (!study) LeaveUnread("tune", check.job.name, "Failed", 1);

@@ -22,6 +22,7 @@ FileSystemImplementation::FileSystemImplementation(FileSystemOptions options, Pa
       mount_time_ns_(parts_.clock->WallTimeNs()),
       inodes_(parts_.inodes ? parts_.inodes : std::make_shared<InodeCache>()),
       read_order_(options_.read_order_path),
+      accounting_(std::make_shared<ReadAccounting>(*parts_.clock, parts_.processes)),
       catalog_(std::move(catalog)),
       repository_(std::make_shared<hydrate::Repository>()),
       metadata_(std::make_shared<MetadataCollector>(*this)),

@@ -18,6 +18,7 @@
 #include "catalog/importer.h"
 #include "env/clock.h"
 #include "env/object_store.h"
+#include "env/processes.h"
 #include "env/request_counters.h"
 #include "fs/kernel.h"
 #include "hydrate/hydrator.h"
@@ -26,6 +27,7 @@
 namespace leat::fs {
 
 class InodeCache;
+class ReadAccounting;
 
 struct FileSystemOptions {
   std::string id;  // "fs-" and 17 lower-case hex digits
@@ -67,6 +69,7 @@ class FileSystem {
     const env::Clock* clock = nullptr;
     std::shared_ptr<InodeCache> inodes;                         // null: its own, as are the next
     std::shared_ptr<database::DatabaseMemory> database_memory;  // for the catalog
+    const env::Processes* processes = nullptr;                  // null: no job's reads are counted
   };
   // Opens the catalog. Does not list anything yet.
   static Result<std::unique_ptr<FileSystem>> Open(FileSystemOptions options, Parts parts);
@@ -82,6 +85,8 @@ class FileSystem {
   virtual const FileSystemOptions& options() const = 0;
   virtual FileSystemStatistics Statistics() const = 0;
   virtual env::MonotonicTime LastUse() const = 0;  // last kernel request
+  // Whose its READs are. May outlive it.
+  virtual const std::shared_ptr<ReadAccounting>& Accounting() const = 0;
 };
 
 // --- verbs of the control socket; `path` is relative to the root, "" for the root itself; kNotFound when it is not

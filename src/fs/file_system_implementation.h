@@ -17,6 +17,7 @@
 #include "fs/inode_cache.h"
 #include "fs/kernel_knowledge.h"
 #include "fs/metadata_collector.h"
+#include "fs/read_accounting.h"
 #include "fs/read_order.h"
 
 namespace leat::fs {
@@ -33,6 +34,7 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   const FileSystemOptions& options() const override { return options_; }
   FileSystemStatistics Statistics() const override;
   env::MonotonicTime LastUse() const override;
+  const std::shared_ptr<ReadAccounting>& Accounting() const override { return accounting_; }
 
   // --- for the operations
   struct Counters {
@@ -81,6 +83,7 @@ class FileSystemImplementation final : public FileSystem, private catalog::Chang
   const std::shared_ptr<InodeCache> inodes_;
   KernelKnowledge knowledge_;
   ReadOrder read_order_;
+  const std::shared_ptr<ReadAccounting> accounting_;
 
   // Held while the kernel's side is called, which only queues: so that SetKernel(nullptr) means none is calling any
   // more.

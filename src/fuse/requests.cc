@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fs/ops/getattr.h"
@@ -171,15 +173,20 @@ void Read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, fuse_
   const ReadBuffer buffer;
   const auto out = buffer.First(size);
   const auto at = static_cast<uint64_t>(offset);
-  if (const auto answer = fs::ReadNow(*server.file_system, InodeId{inode}, at, out)) {
+  const int reader = fuse_req_ctx(request)->pid;  // the thread's number
+  if (const auto answer = fs::ReadNow(*server.file_system, InodeId{inode}, at, out, reader)) {
     if (!*answer) return ReplyError(request, answer->error());
     fuse_reply_buf(request, reinterpret_cast<const char*>(out.data()), **answer);
     return;
   }
-  const auto pending = server.pending.Register(request);
-  fs::Read(*server.file_system, InodeId{inode}, at, out.size(), [pending](Result<hydrate::DataSlice> slice) {
+  const auto wait = fs::BeginWait(*server.file_system, reader);
+  std::function<void()> when_answered;
+  if (wait) when_answered = [wait] { wait->End(); };
+  const auto pending = server.pending.Register(request, std::move(when_answered));
+  fs::Read(*server.file_system, InodeId{inode}, at, out.size(), [pending, wait](Result<hydrate::DataSlice> slice) {
     pending->Answer([&](fuse_req_t waiting) {
       if (!slice) return ReplyError(waiting, slice.error());
+      if (wait) wait->OnAnswered(slice->bytes.size(), slice->was_held);
       fuse_reply_buf(waiting, reinterpret_cast<const char*>(slice->bytes.data()), slice->bytes.size());
     });
   });

@@ -91,6 +91,7 @@ struct Reader {
   env::MonotonicTime deadline;
   std::function<void(Result<DataSlice>)> done;
   bool finished = false;  // `done` was taken: it runs once
+  bool was_held = false;  // answered from what was held in memory
   std::list<std::shared_ptr<Reader>>::iterator place;
 };
 

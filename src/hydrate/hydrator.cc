@@ -156,6 +156,7 @@ bool HydratorImplementation::ServeReadThroughLocked(const std::shared_ptr<Reader
     read_through_.Read(KeyOf(object, chunk), reader->BytesOf(chunk, parts[part]->bytes().size()));
   }
   reader->parts = std::move(parts);
+  reader->was_held = true;
   AnswerLocked(reader, {}, answers);
   return true;
 }
@@ -361,7 +362,8 @@ void HydratorImplementation::Run(std::vector<Answer>& answers) {
     if (reader.parts.size() == 1) {
       const auto& buffer = reader.parts[0];
       const uint64_t from = reader.offset - reader.chunk_first * reader.chunk_bytes;
-      answer.done(DataSlice{buffer, std::span<const std::byte>(buffer->bytes()).subspan(from, reader.length)});
+      const auto bytes = std::span<const std::byte>(buffer->bytes()).subspan(from, reader.length);
+      answer.done(DataSlice{buffer, bytes, reader.was_held});
       continue;
     }
     auto joined = std::make_shared<std::vector<std::byte>>();
@@ -375,7 +377,7 @@ void HydratorImplementation::Run(std::vector<Answer>& answers) {
     }
     LEAT_CHECK(joined->size() == reader.length);
     const std::span<const std::byte> bytes(*joined);
-    answer.done(DataSlice{std::move(joined), bytes});
+    answer.done(DataSlice{std::move(joined), bytes, reader.was_held});
   }
   answers.clear();
 }

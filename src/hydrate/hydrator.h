@@ -46,6 +46,7 @@ struct Repository {
 struct DataSlice {
   std::shared_ptr<const void> owner;
   std::span<const std::byte> bytes;
+  bool was_held = false;  // in memory already: nothing was waited for
 };
 
 struct HydratorOptions {

@@ -163,9 +163,9 @@ std::string PlainValue(const std::string& value) {
 }
 
 Json ResourceConfig(const Machine& machine) {
-  const Json hosts = Json::array({"algo-1"});
+  const Json hosts = machine.hosts;
   return {{"current_group_name", "homogeneousCluster"},
-          {"current_host", "algo-1"},
+          {"current_host", machine.current_host},
           {"current_instance_type", machine.instance_type},
           {"hosts", hosts},
           {"instance_groups", Json::array({{{"hosts", hosts},
@@ -177,8 +177,12 @@ Json ResourceConfig(const Machine& machine) {
 Json InputDataConfig(const TrainingJob& job) {
   Json config = Json::object();
   for (const auto& channel : job.channels) {
-    Json entry = {
-        {"TrainingInputMode", "File"}, {"S3DistributionType", "FullyReplicated"}, {"RecordWrapperType", "None"}};
+    const bool is_pipe = channel.input_mode == InputMode::kPipe;
+    const char* mode = is_pipe ? "Pipe" : channel.input_mode == InputMode::kFastFile ? "FastFile" : "File";
+    const bool is_sharded = channel.s3 && channel.s3->is_sharded;
+    Json entry = {{"TrainingInputMode", channel.file_system ? "File" : mode},
+                  {"S3DistributionType", is_sharded ? "ShardedByS3Key" : "FullyReplicated"},
+                  {"RecordWrapperType", channel.is_record_io ? "RecordIO" : "None"}};
     if (!channel.content_type.empty()) entry["ContentType"] = channel.content_type;
     config[channel.name] = std::move(entry);
   }
@@ -217,7 +221,7 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   const Json hosts = resources["hosts"], groups = resources["instance_groups"];
   Json training = {{"additional_framework_parameters", framework},
                    {"channel_input_dirs", channel_directories},
-                   {"current_host", "algo-1"},
+                   {"current_host", machine.current_host},
                    {"current_instance_group", "homogeneousCluster"},
                    {"current_instance_group_hosts", hosts},
                    {"current_instance_type", machine.instance_type},
@@ -232,10 +236,10 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
                    {"instance_groups", Json::array({"homogeneousCluster"})},
                    {"instance_groups_dict", {{"homogeneousCluster", groups[0]}}},
                    {"is_hetero", false},
-                   {"is_master", true},
+                   {"is_master", machine.current_host == machine.hosts[0]},
                    {"job_name", job.name},
                    {"log_level", 20},
-                   {"master_hostname", "algo-1"},
+                   {"master_hostname", machine.hosts[0]},
                    {"model_dir", base + "/model"},
                    {"module_dir", module_directory},
                    {"module_name", module},
@@ -261,7 +265,7 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
       {"SM_HPS", EnvironmentText(hyperparameters)},
       {"SM_USER_ARGS", EnvironmentText(ScriptArguments(hyperparameters))},
       {"SM_HOSTS", EnvironmentText(hosts)},
-      {"SM_CURRENT_HOST", "algo-1"},
+      {"SM_CURRENT_HOST", machine.current_host},
       {"SM_CURRENT_INSTANCE_TYPE", machine.instance_type},
       {"SM_CURRENT_INSTANCE_GROUP", "homogeneousCluster"},
       {"SM_CURRENT_INSTANCE_GROUP_HOSTS", EnvironmentText(hosts)},
@@ -288,7 +292,11 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   for (const auto& [name, value] : hyperparameters.items())
     environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
   environment["SAGEMAKER_JOB_NAME"] = job.name;
-  environment["CURRENT_HOST"] = "algo-1";
+  environment["CURRENT_HOST"] = machine.current_host;
+  if (machine.hosts.size() > 1) {  // what torch.distributed's env:// and the service's framework images go by
+    environment["MASTER_ADDR"] = machine.hosts[0];
+    environment["MASTER_PORT"] = "7777";
+  }
   if (const auto region = job.hyperparameters.find("sagemaker_region"); region != job.hyperparameters.end()) {
     for (const char* name : kRegionNames) environment[name] = PlainValue(region->second);
   }
@@ -296,6 +304,14 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   if (base != "/opt/ml") environment["SAGEMAKER_BASE_DIR"] = base;
   for (const auto& [name, value] : job.environment) environment[name] = value;
   return environment;
+}
+
+std::vector<std::string> WithoutCredentials(const std::vector<std::string>& variables) {
+  std::vector<std::string> kept;
+  for (const auto& entry : variables) {
+    if (!kWithheld.count(entry.substr(0, entry.find('=')))) kept.push_back(entry);
+  }
+  return kept;
 }
 
 std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,

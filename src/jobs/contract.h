@@ -18,6 +18,8 @@ struct Machine {  // what the job may use
   std::string instance_type = "local";
   unsigned cpus = 1, gpus = 0;
   std::optional<std::string> visible_gpus;  // CUDA_VISIBLE_DEVICES, where the job gets fewer GPUs than there are
+  std::vector<std::string> hosts = {"algo-1"};
+  std::string current_host = "algo-1";
 };
 
 // Where the script finds things: "/opt/ml" in the sandbox, the job's directory without one.
@@ -46,6 +48,8 @@ std::string TrainingJobArn(const std::string& name);
 // Environment (which has the last word).
 std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, const Machine& machine,
                                                        const ContractPaths& paths, const std::string& program);
+// `variables` (NAME=value) without the credentials that no training script is given.
+std::vector<std::string> WithoutCredentials(const std::vector<std::string>& variables);
 // `caller` (NAME=value) without what must not reach a training script (credentials, another job's SM_*), then
 // `contract`. The region is the contract's, else the caller's, under every name that is read for it.
 std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,

@@ -95,6 +95,34 @@ TEST(Contract, TheRegionHasEveryNameThatIsReadForIt) {
   EXPECT_THAT(TrainerEnvironment({}, {}, {}), Not(Contains(testing::HasSubstr("REGION"))));
 }
 
+TEST(Contract, ChannelsAreToldAsTheyAre) {
+  TrainingJob job;
+  Channel pipe, fast, files, mounted;
+  pipe.name = "pipe";
+  pipe.content_type = "application/x-recordio";
+  pipe.input_mode = InputMode::kPipe;
+  pipe.is_record_io = true;
+  pipe.s3 = S3Source{"s3://b/p"};
+  pipe.s3->is_sharded = true;
+  fast.name = "fast";
+  fast.input_mode = InputMode::kFastFile;
+  fast.s3 = S3Source{"s3://b/f"};
+  files.name = "files";
+  files.s3 = S3Source{"s3://b/d"};
+  mounted.name = "mounted";
+  mounted.file_system = FileSystemSource{"fs-1", "/d"};
+  job.channels = {pipe, fast, files, mounted};
+  const auto entry = [](const char* mode, const char* distribution, const char* wrapper) {
+    return Json{{"TrainingInputMode", mode}, {"S3DistributionType", distribution}, {"RecordWrapperType", wrapper}};
+  };
+  Json expected = {{"pipe", entry("Pipe", "ShardedByS3Key", "RecordIO")},
+                   {"fast", entry("FastFile", "FullyReplicated", "None")},
+                   {"files", entry("File", "FullyReplicated", "None")},
+                   {"mounted", entry("File", "FullyReplicated", "None")}};
+  expected["pipe"]["ContentType"] = "application/x-recordio";
+  EXPECT_EQ(InputDataConfig(job), expected);
+}
+
 TEST(Contract, ConfigFiles) {
   EXPECT_EQ(ResourceConfig({"ml.c5.xlarge", 4, 0})["instance_groups"][0]["instance_type"], "ml.c5.xlarge");
   EXPECT_EQ(PlainValue("\"train.py\""), "train.py");

@@ -128,4 +128,47 @@ std::string AccountingText(const JobState& state) {
   return text;
 }
 
+Json ReadsJson(const std::vector<ReadCounters>& file_systems, int64_t submitted_ns) {
+  ReadCounters sum;
+  for (const auto& reads : file_systems) {
+    sum.reads += reads.reads;
+    sum.bytes += reads.bytes;
+    sum.bytes_cached += reads.bytes_cached;
+    sum.bytes_cold += reads.bytes_cold;
+    sum.wait_seconds += reads.wait_seconds;
+    sum.stalled_seconds += reads.stalled_seconds;
+    if (reads.first_read_ns == 0) continue;
+    if (sum.first_read_ns == 0 || reads.first_read_ns < sum.first_read_ns) sum.first_read_ns = reads.first_read_ns;
+  }
+  Json json = {{"Reads", sum.reads},
+               {"BytesRead", sum.bytes},
+               {"BytesReadCached", sum.bytes_cached},
+               {"BytesReadCold", sum.bytes_cold},
+               {"ReadSecondsWaited", sum.wait_seconds},
+               {"ReadSecondsStalled", sum.stalled_seconds}};
+  if (sum.first_read_ns != 0) json["SecondsToFirstRead"] = static_cast<double>(sum.first_read_ns - submitted_ns) / 1e9;
+  return json;
+}
+
+std::string DataText(const Json& accounting) {
+  if (!accounting.contains("BytesRead")) return "";
+  const auto bytes = accounting["BytesRead"].get<uint64_t>();
+  const auto cold = accounting.value("BytesReadCold", uint64_t{0});
+  const double stalled = accounting.value("ReadSecondsStalled", 0.0);
+  // READs that failed, or that were given up, have no bytes.
+  if (bytes == 0 && accounting.value("Reads", uint64_t{0}) == 0) return "no data was asked for beside the page cache";
+  std::string text = "no data was read";
+  if (bytes > 0) {
+    const auto percent = static_cast<int>(std::lround(100.0 * static_cast<double>(cold) / static_cast<double>(bytes)));
+    std::string share = std::to_string(percent) + " %";
+    if (percent == 0) share = cold == 0 ? "none" : "less than 1 %";
+    if (percent == 100 && cold < bytes) share = "more than 99 %";
+    text = (cold == bytes ? "all" : share) + " of the " + FormatBytes(bytes) + " read was cold";
+  }
+  if (stalled <= 0) return text;
+  text += "; readers waited " + FormatSeconds(stalled);
+  if (accounting.contains("SecondsOfTraining")) text += " of " + FormatSeconds(accounting["SecondsOfTraining"]);
+  return text + " for S3";
+}
+
 }  // namespace leat::jobs

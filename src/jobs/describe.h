@@ -9,6 +9,7 @@
 
 #include "jobs/event.h"
 #include "jobs/job_store.h"
+#include "jobs/services.h"
 
 namespace leat::jobs {
 
@@ -17,6 +18,14 @@ Json SummarizeTrainingJob(const std::string& name, const JobState& state);
 
 // "submitted to first batch 3.2 s, trained 12 s, 1,204 S3 requests, 110 MiB": what is known of it.
 std::string AccountingText(const JobState& state);
+
+// What a job read of its file systems, for its accounting: Reads, BytesRead, BytesReadCached, BytesReadCold,
+// ReadSecondsWaited, ReadSecondsStalled and, once a READ has come, SecondsToFirstRead. Several file systems' are added
+// up: their stalls too, though they may have been at one time.
+Json ReadsJson(const std::vector<ReadCounters>& file_systems, int64_t submitted_ns);
+// "62 % of the 1.2 GiB read was cold; readers waited 41 s of 120 s for S3": of accounting that holds ReadsJson's
+// members, else "".
+std::string DataText(const Json& accounting);
 
 double EpochSeconds(int64_t epoch_ns);
 

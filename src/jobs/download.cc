@@ -40,16 +40,19 @@ class Flight {
     std::lock_guard lock(mutex_);
     if (const auto found = in_flight_.find(place); found != in_flight_.end()) found->second = id;
   }
-  void Leave(uint64_t place, Status status) {
+  void Leave(uint64_t place, Status status, uint64_t bytes) {
     std::lock_guard lock(mutex_);
     in_flight_.erase(place);
+    bytes_ += bytes;
     if (!status && status_) status_ = std::move(status);
     changed_.notify_all();
   }
-  Status WaitForAll() {
+  // The bytes received.
+  Result<uint64_t> WaitForAll() {
     while (!WaitUntil([&] { return in_flight_.empty(); })) Stopped();
     std::lock_guard lock(mutex_);
-    return status_;
+    if (!status_) return Fail(status_.error());
+    return bytes_;
   }
 
  private:
@@ -81,13 +84,15 @@ class Flight {
   std::mutex mutex_;  // protects everything below
   std::condition_variable changed_;
   std::map<uint64_t, std::optional<env::RequestId>> in_flight_;
-  uint64_t last_place_ = 0;
+  uint64_t last_place_ = 0, bytes_ = 0;
   Status status_;
 };
 
 class FileReceiver final : public env::GetReceiver {
  public:
-  FileReceiver(std::string path, std::function<void(Status)> done) : path_(std::move(path)), done_(std::move(done)) {}
+  // `done` gets how it ended, and the bytes received.
+  FileReceiver(std::string path, std::function<void(Status, uint64_t)> done)
+      : path_(std::move(path)), done_(std::move(done)) {}
   void OnStart(const ObjectInfo&) override {
     file_ = FileDescriptor(open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!file_.valid()) status_ = FailErrno(errno, path_);
@@ -99,23 +104,16 @@ class FileReceiver final : public env::GetReceiver {
   }
   void OnDone(Status status) override {
     file_.Reset();
-    done_(status ? std::move(status_) : std::move(status));
+    done_(status ? std::move(status_) : std::move(status), offset_);
   }
 
  private:
   const std::string path_;
-  std::function<void(Status)> done_;
+  const std::function<void(Status, uint64_t)> done_;
   FileDescriptor file_;
   uint64_t offset_ = 0;
   Status status_;
 };
-
-env::GetRequest WholeObject(const ObjectInfo& object) {
-  env::GetRequest get;
-  get.key = object.key;
-  get.if_match = object.etag;
-  return get;
-}
 
 bool IsSafePath(const std::string& path) {
   if (path.find('\0') != std::string::npos) return false;
@@ -123,6 +121,84 @@ bool IsSafePath(const std::string& path) {
     if (component.empty() || component == "." || component == ".." || component.size() > 255) return false;
   }
   return true;
+}
+
+// Objects of one store on their way into one directory. Confined to one thread.
+class Download {
+ public:
+  Download(env::ObjectStore& store, std::string uri, std::string directory, unsigned connections,
+           const StopCheck& stopped)
+      : store_(store),
+        uri_(std::move(uri)),
+        directory_(std::move(directory)),
+        stopped_(stopped),
+        flight_(std::make_shared<Flight>(store, connections, stopped)) {}
+
+  // Starts the download of one object to `relative`, once there is a place for it. A failure may be an earlier one's.
+  Status Add(const std::string& key, const std::string& etag, const std::string& relative) {
+    if (!IsSafePath(relative)) {
+      return Fail(ErrorCode::kInvalidArgument, "the key '" + EscapeForDisplay(key) + "' of " + uri_ +
+                                                   " is no file name; rename it, or read the bucket through a "
+                                                   "FileSystemDataSource, which can show it");
+    }
+    if (stopped_ && stopped_()) return Fail(ErrorCode::kCancelled, "the download of " + uri_ + " was stopped");
+    const size_t slash = relative.rfind('/');
+    if (slash != std::string::npos && made_.insert(relative.substr(0, slash)).second) {
+      LEAT_RETURN_IF_ERROR(CreateDirectories(directory_ + "/" + relative.substr(0, slash)));
+    }
+    const uint64_t place = flight_->Enter();
+    if (place == 0) {
+      has_ended_ = true;
+      return Fail(ErrorCode::kCancelled, "the download of " + uri_ + " has ended");  // Finish tells why
+    }
+    ++objects_;
+    env::GetRequest get;
+    get.key = key;
+    get.if_match = etag;
+    const auto done = [flight = flight_, place](Status got, uint64_t bytes) {
+      flight->Leave(place, std::move(got), bytes);
+    };
+    flight_->Started(place,
+                     store_.Get(std::move(get), std::make_shared<FileReceiver>(directory_ + "/" + relative, done)));
+    return {};
+  }
+
+  // Waits for what has been started. `status`: how far the adding got.
+  Result<DownloadResult> Finish(Status status) {
+    const auto bytes = flight_->WaitForAll();
+    if (!status && !has_ended_) return Fail(status.error());
+    if (!bytes) return Fail(bytes.error());
+    return DownloadResult{objects_, *bytes};
+  }
+
+ private:
+  env::ObjectStore& store_;
+  const std::string uri_, directory_;
+  const StopCheck& stopped_;
+  const std::shared_ptr<Flight> flight_;
+  std::set<std::string> made_;
+  uint64_t objects_ = 0;
+  bool has_ended_ = false;  // failed or stopped: what was in flight tells of it
+};
+
+Result<DownloadResult> DownloadShare(OpenRepositories& repositories, const Channel& channel, HostShare share,
+                                     const std::string& directory, unsigned connections, const StopCheck& stopped) {
+  const S3Source& source = *channel.s3;
+  LEAT_ASSIGN_OR_RETURN(const ChannelListing listing, ListChannel(repositories, channel, stopped));
+  const bool is_manifest = source.type == S3DataType::kManifest;
+  const std::string uri_key = LocationOf(source.uri).key;
+  Download download(*listing.store, source.uri, directory, connections, stopped);
+  std::set<std::string> paths;  // of a manifest, which may name an object twice
+  Status status;
+  for (const uint32_t i : OrderOf(listing.objects.size(), channel, share, 0)) {
+    const ChannelObject& object = listing.objects[i];
+    const std::string path =
+        is_manifest ? object.key.substr(listing.manifest_prefix_bytes) : PathOfKey(uri_key, object.key);
+    if (path.empty() || (is_manifest && !paths.insert(path).second)) continue;
+    status = download.Add(object.key, object.etag, path);
+    if (!status) break;
+  }
+  return download.Finish(std::move(status));
 }
 
 }  // namespace
@@ -143,59 +219,33 @@ std::string PathOfKey(const std::string& uri_key, const std::string& key) {
 
 Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string& uri, const std::string& directory,
                                       unsigned connections, const StopCheck& stopped) {
-  const RepositoryLocation location = LocationOf(uri);
-  DownloadResult result;
-  std::set<std::string> made;
-  auto flight = std::make_shared<Flight>(store, connections, stopped);
-  env::ListRequest request;
-  request.prefix = location.key;
-  Status status;
-  bool ended = false;  // failed or stopped: what is in flight tells of it
-  for (bool more = true; more && status && !ended;) {
-    auto page = AwaitUnlessStopped<env::ListPage>(stopped, [&](auto done) { store.List(request, std::move(done)); });
-    if (!page) {
-      status = Fail(page.error());
-      break;
-    }
-    for (const auto& object : page->objects) {
-      const std::string relative = PathOfKey(location.key, object.key);
-      if (relative.empty() || (relative.back() == '/' && object.size_bytes == 0)) continue;
-      if (!IsSafePath(relative)) {
-        status = Fail(ErrorCode::kInvalidArgument, "the key '" + EscapeForDisplay(object.key) + "' below " + uri +
-                                                       " is no file name; rename it, or read the bucket through a "
-                                                       "FileSystemDataSource, which can show it");
-        break;
-      }
-      if (stopped && stopped()) status = Fail(ErrorCode::kCancelled, "the download of " + uri + " was stopped");
-      const size_t slash = relative.rfind('/');
-      if (status && slash != std::string::npos && made.insert(relative.substr(0, slash)).second) {
-        status = CreateDirectories(directory + "/" + relative.substr(0, slash));
-      }
-      const uint64_t place = status ? flight->Enter() : 0;
-      if (place == 0) {
-        ended = true;
-        break;
-      }
-      ++result.objects;
-      result.bytes += object.size_bytes;
-      const auto id = store.Get(WholeObject(object),
-                                std::make_shared<FileReceiver>(directory + "/" + relative, [flight, place](Status got) {
-                                  flight->Leave(place, std::move(got));
-                                }));
-      flight->Started(place, id);
-    }
-    more = !page->next_token.empty();
-    request.continuation_token = page->next_token;
+  const std::string uri_key = LocationOf(uri).key;
+  Download download(store, uri, directory, connections, stopped);
+  Status status = ListPrefix(store, uri, stopped, [&](ObjectInfo& object) -> Status {
+    const std::string relative = PathOfKey(uri_key, object.key);
+    return relative.empty() ? Status() : download.Add(object.key, object.etag, relative);
+  });
+  auto result = download.Finish(std::move(status));
+  if (result && result->objects == 0) return NoObjectsBelow(uri);
+  return result;
+}
+
+Result<DownloadResult> DownloadChannel(RepositoryFactory& factory, const Channel& channel, HostShare share,
+                                       const std::string& directory, unsigned connections, FileSystemCounters& counters,
+                                       const StopCheck& stopped) {
+  const S3Source& source = *channel.s3;
+  OpenRepositories repositories(factory, connections);
+  Result<DownloadResult> result;
+  if (source.type == S3DataType::kPrefix && !source.is_sharded) {  // begins with the first page of the listing
+    const auto store = repositories.Of(LocationOf(source.uri).repository);
+    if (store) result = DownloadPrefix(**store, source.uri, directory, connections, stopped);
+    if (!store) result = Fail(store.error());
+  } else {
+    result = DownloadShare(repositories, channel, share, directory, connections, stopped);
   }
-  const Status fetched = flight->WaitForAll();
-  if (!status) return Fail(status.error());
-  if (!fetched) return Fail(fetched.error());
-  if (result.objects == 0) {
-    return Fail(ErrorCode::kNotFound,
-                "No S3 objects found under S3 URL \"" + uri +
-                    "\" given in input data source. Please ensure that the bucket exists, that objects "
-                    "exist under that S3 prefix, and that you may list them");
-  }
+  const FileSystemCounters asked = repositories.Counters();
+  for (size_t i = 0; i < counters.requests.size(); ++i) counters.requests[i] += asked.requests[i];
+  counters.bytes_received += asked.bytes_received;
   return result;
 }
 
@@ -205,7 +255,7 @@ Status DownloadObject(env::ObjectStore& store, const std::string& key, const std
   auto future = promise.get_future();
   env::GetRequest get;
   get.key = key;
-  const auto id = store.Get(std::move(get), std::make_shared<FileReceiver>(path, [&promise](Status status) {
+  const auto id = store.Get(std::move(get), std::make_shared<FileReceiver>(path, [&promise](Status status, uint64_t) {
                               promise.set_value(std::move(status));
                             }));
   while (future.wait_for(kStopPoll) != std::future_status::ready) {

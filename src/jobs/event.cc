@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/event.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace leat::jobs {
@@ -25,6 +26,7 @@ JobState Apply(JobState state, const Event& event) {
   if (event.kind == "created") {
     state.created_ns = event.at_ns;
     state.request = body.value("request", Json::object());
+    state.options = body.value("options", Json::object());
     state.tuning_job = body.value("tuning_job", "");
     const Json supervisor = body.value("supervisor", Json::object());
     state.supervisor = {supervisor.value("pid", int64_t{0}), supervisor.value("start_ticks", uint64_t{0}),
@@ -36,11 +38,25 @@ JobState Apply(JobState state, const Event& event) {
     if (secondary == "Stopping") state.status = "Stopping";
     Enter(state, secondary, body.value("message", ""), event.at_ns);
   } else if (event.kind == "stop_requested") {
-    state.stop_requested = true;
+    state.stop_level = std::max(state.stop_level, body.value("level", 1));
+  } else if (event.kind == "placed") {
+    state.placement = body;
+  } else if (event.kind == "attempt") {
+    state.attempt = body.value("number", 1u);
+    state.training_started_ns = state.training_ended_ns = std::nullopt;
+    state.exit_code = std::nullopt;
+    state.exec_errno = 0;
+    state.data = Json::object();
+  } else if (event.kind == "data_ready") {
+    state.data = body;
+  } else if (event.kind == "timed_out") {
+    state.timed_out = true;
   } else if (event.kind == "training_started") {
-    state.training_started_ns = event.at_ns;
+    if (!state.training_started_ns) state.training_started_ns = event.at_ns;
   } else if (event.kind == "training_ended") {
     state.training_ended_ns = event.at_ns;
+    state.exit_code = body.value("exit_code", 0);
+    state.exec_errno = body.value("exec_errno", 0);
   } else if (event.kind == "artifacts") {
     state.model_artifacts = body.value("model", "");
   } else if (event.kind == "accounting") {

@@ -21,11 +21,14 @@ struct ProcessIdentity {
 };
 
 struct Event {
-  // created{request, supervisor, tuning_job}, status{secondary, message}, stop_requested, training_started,
-  // training_ended, artifacts{model}, accounting{...}, warning{text}, ended{status, secondary, message, failure_reason}
+  // created{request, options, tuning_job}, placed{hosts}, attempt{number}, status{secondary, message},
+  // stop_requested{level}, data_ready{...}, training_started, timed_out, training_ended{exit_code, exec_errno},
+  // artifacts{model}, accounting{...}, warning{text}, ended{status, secondary, message, failure_reason}.
+  // Of a tuning job: created{request, seed, supervisor}, trial{...}, stop_requested, status, ended.
   std::string kind;
   int64_t at_ns = 0;
   Json body = Json::object();
+  int64_t sequence = 0;  // the store's: grows from event to event
 };
 
 struct Transition {
@@ -36,15 +39,22 @@ struct Transition {
 
 struct JobState {
   Json request = Json::object();
+  Json options = Json::object();    // RunOptions, as they were asked for
+  Json placement = Json::object();  // which part of the machine it got
+  Json data = Json::object();       // of this attempt: what was downloaded, and the file systems' counters before it
   std::string tuning_job;
-  ProcessIdentity supervisor;
+  ProcessIdentity supervisor;  // of a tuning job
+  uint32_t attempt = 1;
   std::string status = "InProgress", secondary = "Starting";
   std::string failure_reason;
   std::vector<Transition> transitions;
   std::vector<std::string> warnings;
   int64_t created_ns = 0, modified_ns = 0;
   std::optional<int64_t> started_ns, training_started_ns, training_ended_ns, ended_ns;
-  bool stop_requested = false;
+  int stop_level = 0;  // a StopLevel
+  bool timed_out = false;
+  std::optional<int> exit_code;  // of this attempt's script, once it has ended
+  int exec_errno = 0;            // why it could not be started; 0: it was
   std::string model_artifacts;
   Json accounting = Json::object();
   bool IsTerminal() const { return status == "Completed" || status == "Failed" || status == "Stopped"; }

@@ -49,7 +49,7 @@ TEST(Event, StoppingIsAStatusOfItsOwn) {
   auto events = WholeJob();
   events.resize(4);
   events.push_back({"stop_requested", 4000000000});
-  EXPECT_TRUE(Fold(events).stop_requested);
+  EXPECT_EQ(Fold(events).stop_level, 1);
   EXPECT_EQ(Fold(events).status, "InProgress");
   events.push_back({"status", 4100000000, {{"secondary", "Stopping"}}});
   EXPECT_EQ(Fold(events).status, "Stopping");
@@ -69,43 +69,68 @@ TEST(Describe, HasTheServicesShape) {
   EXPECT_EQ(description["LeatBestMetrics"][0]["Highest"], 0.9);
 }
 
-TEST(JobStore, KeepsEventsAndNamesAndEndsWhatWasAbandoned) {
-  char directory[] = "/tmp/leat-store-XXXXXX";
-  ASSERT_TRUE(mkdtemp(directory));
+class JobStoreTest : public testing::Test {
+ protected:
+  JobStoreTest() { EXPECT_TRUE(mkdtemp(directory_)); }
+  ~JobStoreTest() override { std::filesystem::remove_all(directory_); }
+  char directory_[32] = "/tmp/leat-store-XXXXXX";
+};
+
+TEST_F(JobStoreTest, KeepsEventsSamplesAndPositions) {
+  const auto events = WholeJob();
   {
-    auto store = JobStore::Open(directory).value();
-    const auto events = WholeJob();
-    ASSERT_TRUE(store->Create(JobKind::kTraining, "Gone", events[0]));  // its supervisor is no process of this boot
-    EXPECT_EQ(store->Create(JobKind::kTraining, "gone", events[0]).error().code, ErrorCode::kExists);
-    Event alive = events[0];
-    alive.body["supervisor"] = ToJson(ThisProcess());
-    ASSERT_TRUE(store->Create(JobKind::kTraining, "alive", alive));
-    ASSERT_TRUE(store->AddSamples("alive", {{"x", 0.1, 5}, {"y", -2, 6}}));
+    auto store = JobStore::Open(directory_).value();
+    ASSERT_TRUE(store->Create(JobKind::kTraining, "One", events[0]));
+    EXPECT_EQ(store->Create(JobKind::kTraining, "one", events[0]).error().code, ErrorCode::kExists);
+    ASSERT_TRUE(store->Create(JobKind::kTraining, "two", events[0]));
+    ASSERT_TRUE(store->AddSamples("One", 0, {{"x", 0.1, 5}, {"y", -2, 6}}, 70));
+    ASSERT_TRUE(store->AddSamples("One", 1, {}, 9));
     EXPECT_EQ(store->Load("none").error().code, ErrorCode::kNotFound);
   }
-  auto store = JobStore::Open(directory).value();
-  EXPECT_THAT(store->Names(JobKind::kTraining).value(), testing::ElementsAre("Gone", "alive"));
-  for (const char* name : {"Gone", "alive"}) std::filesystem::create_directories(JobVolume(directory, name) + "/code");
-  std::filesystem::create_directories(JobVolume(directory, "Gone") + "/model/best");
+  auto store = JobStore::Open(directory_).value();
+  EXPECT_THAT(store->Names(JobKind::kTraining).value(), testing::ElementsAre("One", "two"));
+  EXPECT_THAT(store->Unfinished(JobKind::kTraining).value(), testing::ElementsAre("One", "two"));
+  EXPECT_EQ(store->Load("One")->status, "InProgress");
+  const auto samples = store->Samples("One").value();
+  ASSERT_EQ(samples.size(), 2u);
+  EXPECT_EQ(samples[0].value, 0.1);
+  EXPECT_EQ(store->Samples("One", samples[0].sequence)->size(), 1u);
+  EXPECT_EQ(store->LogPosition("One", 0).value(), 70u);
+  EXPECT_EQ(store->LogPosition("One", 1).value(), 9u);
+  EXPECT_EQ(store->LogPosition("two", 0).value(), 0u);
+  ASSERT_TRUE(store->ForgetLogPositions("One"));
+  EXPECT_EQ(store->LogPosition("One", 0).value(), 0u);
+  ASSERT_TRUE(store->Append(JobKind::kTraining, "two", {"stop_requested", 5, {{"level", 1}}}));
+  EXPECT_THAT(store->UnfinishedToStop().value(), testing::ElementsAre("two"));
+  ASSERT_TRUE(store->Append(JobKind::kTraining, "two", {"ended", 6, {{"status", "Stopped"}}}));
+  EXPECT_THAT(store->Unfinished(JobKind::kTraining).value(), testing::ElementsAre("One"));
+  EXPECT_TRUE(store->UnfinishedToStop()->empty());
+  const auto kept = store->Events(JobKind::kTraining, "two").value();
+  ASSERT_EQ(kept.size(), 3u);
+  EXPECT_EQ(store->Events(JobKind::kTraining, "two", kept[1].sequence)->size(), 1u);
+}
+
+TEST_F(JobStoreTest, AnAbandonedTuningJobEndsAndItsJobsAreAskedToStop) {
+  auto store = JobStore::Open(directory_).value();
+  Event created{"created", 1, {{"request", Json::object()}}};  // its process is none of this boot
+  ASSERT_TRUE(store->Create(JobKind::kTuning, "gone", created));
+  ASSERT_TRUE(store->Append(JobKind::kTuning, "gone", {"trial", 2, {{"number", 1}, {"job", "child"}}}));
+  ASSERT_TRUE(store->Create(JobKind::kTraining, "child", created));
+  created.body["supervisor"] = ToJson(ThisProcess());
+  ASSERT_TRUE(store->Create(JobKind::kTuning, "alive", created));
   {
     // Its process is none of this machine's, but somebody holds it: another machine, another container.
-    const auto lock = TakeJobLock(TrainingLockPath(directory, "Gone"));
+    const auto lock = TakeJobLock(TuningLockPath(directory_, "gone"));
     ASSERT_TRUE(lock);
-    ASSERT_TRUE(store->EndAbandoned(8000000000));
-    EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "Gone")));
-    EXPECT_EQ(store->Load("Gone")->status, "InProgress");
+    ASSERT_TRUE(store->EndAbandonedTuning(8000000000));
+    EXPECT_EQ(Fold(store->Events(JobKind::kTuning, "gone").value()).status, "InProgress");
   }
-  ASSERT_TRUE(store->EndAbandoned(9000000000));
-  EXPECT_FALSE(std::filesystem::exists(JobVolume(directory, "Gone") + "/code"));
-  EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "Gone") + "/model/best"));  // the only copy there is
-  EXPECT_THAT(store->Load("Gone")->failure_reason,
-              testing::HasSubstr("the model is kept in " + std::string(directory)));
-  EXPECT_TRUE(std::filesystem::exists(JobVolume(directory, "alive")));
-  EXPECT_EQ(store->Load("alive")->status, "InProgress");
-  EXPECT_EQ(store->Load("Gone")->status, "Failed");
-  EXPECT_THAT(store->Load("Gone")->failure_reason, testing::StartsWith("InternalServerError: the supervisor"));
-  EXPECT_EQ(store->Samples("alive")->at(0).value, 0.1);
-  std::filesystem::remove_all(directory);
+  ASSERT_TRUE(store->EndAbandonedTuning(9000000000));
+  const JobState gone = Fold(store->Events(JobKind::kTuning, "gone").value());
+  EXPECT_EQ(gone.status, "Failed");
+  EXPECT_THAT(gone.failure_reason, testing::StartsWith("InternalServerError: leat tune"));
+  EXPECT_EQ(Fold(store->Events(JobKind::kTuning, "alive").value()).status, "InProgress");
+  EXPECT_EQ(store->Load("child")->stop_level, 1);
 }
 
 TEST(Volume, WhatIsKeptStays) {
@@ -123,9 +148,9 @@ TEST(Volume, WhatIsKeptStays) {
   EXPECT_TRUE(std::filesystem::exists(volume + "/output/data/d"));
   EXPECT_FALSE(std::filesystem::exists(volume + "/output/other"));
   EXPECT_FALSE(std::filesystem::exists(volume + "/input"));
-  ASSERT_TRUE(WriteFileAtomically(HostsPath(directory, "j"), "", 0644, false));
+  ASSERT_TRUE(WriteFileAtomically(JobDirectory(directory, "j") + "/hosts", "", 0644, false));
   ASSERT_TRUE(RemoveVolume(directory, "j"));
-  EXPECT_FALSE(std::filesystem::exists(HostsPath(directory, "j")));
+  EXPECT_FALSE(std::filesystem::exists(JobDirectory(directory, "j") + "/hosts"));
   EXPECT_FALSE(std::filesystem::exists(volume));
   std::filesystem::remove_all(directory);
 }

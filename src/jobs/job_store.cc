@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <sstream>
@@ -30,6 +31,12 @@ CREATE INDEX IF NOT EXISTS events_of_job ON events(job, sequence);
 CREATE TABLE IF NOT EXISTS samples(job INTEGER NOT NULL, sequence INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL,
   name TEXT NOT NULL, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS samples_of_job ON samples(job, sequence);
+CREATE TABLE IF NOT EXISTS log_positions(job INTEGER NOT NULL, host INTEGER NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY(job, host));
+CREATE TABLE IF NOT EXISTS ended_jobs(job INTEGER PRIMARY KEY);
+INSERT OR IGNORE INTO ended_jobs SELECT job FROM events
+  WHERE (SELECT user_version FROM pragma_user_version) = 0 AND kind = 'ended';
+PRAGMA user_version = 1;
 )";
 
 class Statement {  // one prepared statement; errors are kept until Step's caller looks
@@ -103,15 +110,16 @@ class SqliteJobStore final : public JobStore {
     return Insert(number, event);
   }
 
-  Result<std::vector<Event>> Events(JobKind kind, const std::string& name) override {
+  Result<std::vector<Event>> Events(JobKind kind, const std::string& name, int64_t behind) override {
     std::lock_guard lock(mutex_);
     LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(kind, name));
-    Statement select(database_, "SELECT kind, at_ns, body FROM events WHERE job = ? ORDER BY sequence");
-    select.Bind(number);
+    Statement select(database_,
+                     "SELECT kind, at_ns, body, sequence FROM events WHERE job = ? AND sequence > ? ORDER BY sequence");
+    select.Bind(number).Bind(behind);
     std::vector<Event> events;
     int code = select.Step();
     for (; code == SQLITE_ROW; code = select.Step()) {
-      Event event{select.Text(0), select.Integer(1), Json::parse(select.Text(2), nullptr, false)};
+      Event event{select.Text(0), select.Integer(1), Json::parse(select.Text(2), nullptr, false), select.Integer(3)};
       if (!event.body.is_object()) {
         return Fail(ErrorCode::kCorrupt, path_ + ": an event of " + name + " is not readable");
       }
@@ -122,17 +130,24 @@ class SqliteJobStore final : public JobStore {
   }
 
   Result<std::vector<std::string>> Names(JobKind kind) override {
-    std::lock_guard lock(mutex_);
-    Statement select(database_, "SELECT name FROM jobs WHERE kind = ? ORDER BY number");
-    select.Bind(static_cast<int64_t>(kind));
-    std::vector<std::string> names;
-    int code = select.Step();
-    for (; code == SQLITE_ROW; code = select.Step()) names.push_back(select.Text(0));
-    if (code != SQLITE_DONE) return Error(code);
+    return SelectNames("SELECT name FROM jobs WHERE kind = ? ORDER BY number", kind);
+  }
+  Result<std::vector<std::string>> Unfinished(JobKind kind) override {
+    return SelectNames(
+        "SELECT name FROM jobs WHERE kind = ? AND number NOT IN (SELECT job FROM ended_jobs) ORDER BY number", kind);
+  }
+
+  Result<std::vector<std::string>> UnfinishedToStop() override {
+    auto names = SelectNames(
+        "SELECT DISTINCT name FROM jobs JOIN events ON events.job = jobs.number WHERE jobs.kind = ? AND jobs.number NOT "
+        "IN (SELECT job FROM ended_jobs) AND events.kind = 'stop_requested'",
+        JobKind::kTraining);
+    if (names) std::ranges::sort(*names);
     return names;
   }
 
-  Status AddSamples(const std::string& training_job, const std::vector<MetricSample>& samples) override {
+  Status AddSamples(const std::string& training_job, uint32_t host, const std::vector<MetricSample>& samples,
+                    uint64_t log_position) override {
     std::lock_guard lock(mutex_);
     LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
     LEAT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
@@ -147,21 +162,61 @@ class SqliteJobStore final : public JobStore {
       }
       insert.Reset();
     }
+    Statement position(database_, "INSERT OR REPLACE INTO log_positions(job, host, position) VALUES(?, ?, ?)");
+    const int code = position.Bind(number).Bind(int64_t{host}).Bind(static_cast<int64_t>(log_position)).Step();
+    if (code != SQLITE_DONE) {
+      const auto error = Error(code);
+      position.Reset();
+      (void)Execute("ROLLBACK");
+      return error;
+    }
+    position.Reset();
     return Execute("COMMIT");
   }
 
-  Result<std::vector<MetricSample>> Samples(const std::string& training_job) override {
+  Result<uint64_t> LogPosition(const std::string& training_job, uint32_t host) override {
     std::lock_guard lock(mutex_);
     LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
-    Statement select(database_, "SELECT name, value, at_ns FROM samples WHERE job = ? ORDER BY sequence");
-    select.Bind(number);
+    Statement select(database_, "SELECT position FROM log_positions WHERE job = ? AND host = ?");
+    const int code = select.Bind(number).Bind(int64_t{host}).Step();
+    if (code == SQLITE_ROW) return static_cast<uint64_t>(select.Integer(0));
+    if (code != SQLITE_DONE) return Error(code);
+    return uint64_t{0};
+  }
+
+  Status ForgetLogPositions(const std::string& training_job) override {
+    std::lock_guard lock(mutex_);
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
+    Statement remove(database_, "DELETE FROM log_positions WHERE job = ?");
+    const int code = remove.Bind(number).Step();
+    if (code != SQLITE_DONE) return Error(code);
+    return {};
+  }
+
+  Result<std::vector<MetricSample>> Samples(const std::string& training_job, int64_t behind) override {
+    std::lock_guard lock(mutex_);
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
+    Statement select(
+        database_,
+        "SELECT name, value, at_ns, sequence FROM samples WHERE job = ? AND sequence > ? ORDER BY sequence");
+    select.Bind(number).Bind(behind);
     std::vector<MetricSample> samples;
     int code = select.Step();
     for (; code == SQLITE_ROW; code = select.Step()) {
-      samples.push_back({select.Text(0), std::strtod(select.Text(1).c_str(), nullptr), select.Integer(2)});
+      samples.push_back(
+          {select.Text(0), std::strtod(select.Text(1).c_str(), nullptr), select.Integer(2), select.Integer(3)});
     }
     if (code != SQLITE_DONE) return Error(code);
     return samples;
+  }
+
+  Status Remove(JobKind kind, const std::string& name) override {
+    std::lock_guard lock(mutex_);
+    LEAT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+    const Status status = RemoveRows(kind, name);
+    if (status) return Execute("COMMIT");
+    (void)Execute("ROLLBACK");
+    return status;
   }
 
   Status Execute(const char* sql) {
@@ -178,6 +233,17 @@ class SqliteJobStore final : public JobStore {
     return Fail(meaning, path_ + ": " + sqlite3_errmsg(database_));
   }
 
+  Result<std::vector<std::string>> SelectNames(const char* sql, JobKind kind) {
+    std::lock_guard lock(mutex_);
+    Statement select(database_, sql);
+    select.Bind(static_cast<int64_t>(kind));
+    std::vector<std::string> names;
+    int code = select.Step();
+    for (; code == SQLITE_ROW; code = select.Step()) names.push_back(select.Text(0));
+    if (code != SQLITE_DONE) return Error(code);
+    return names;
+  }
+
   Result<int64_t> NumberOf(JobKind kind, const std::string& name) {
     Statement select(database_, "SELECT number FROM jobs WHERE kind = ? AND name = ?");
     const int code = select.Bind(static_cast<int64_t>(kind)).Bind(name).Step();
@@ -185,6 +251,23 @@ class SqliteJobStore final : public JobStore {
     if (code != SQLITE_DONE) return Error(code);
     return Fail(ErrorCode::kNotFound,
                 "Requested resource not found: no job is named " + name + " (leat jobs list shows them)");
+  }
+
+  Status RemoveRows(JobKind kind, const std::string& name) {
+    LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(kind, name));
+    Statement ended(database_, "SELECT 1 FROM ended_jobs WHERE job = ?");
+    const int found = ended.Bind(number).Step();
+    if (found == SQLITE_DONE) return Fail(ErrorCode::kBusy, name + " has not ended: leat jobs stop " + name);
+    if (found != SQLITE_ROW) return Error(found);
+    ended.Reset();
+    for (const char* sql : {"DELETE FROM events WHERE job = ?", "DELETE FROM samples WHERE job = ?",
+                            "DELETE FROM log_positions WHERE job = ?", "DELETE FROM ended_jobs WHERE job = ?",
+                            "DELETE FROM jobs WHERE number = ?"}) {
+      Statement remove(database_, sql);
+      const int code = remove.Bind(number).Step();
+      if (code != SQLITE_DONE) return Error(code);
+    }
+    return {};
   }
 
   Status Insert(int64_t number, const Event& event) {
@@ -195,6 +278,10 @@ class SqliteJobStore final : public JobStore {
                          .Bind(event.body.dump(-1, ' ', false, Json::error_handler_t::replace))
                          .Step();
     if (code != SQLITE_DONE) return Error(code);
+    if (event.kind != "ended") return {};
+    Statement mark(database_, "INSERT OR IGNORE INTO ended_jobs(job) VALUES(?)");
+    const int marked = mark.Bind(number).Step();
+    if (marked != SQLITE_DONE) return Error(marked);
     return {};
   }
 
@@ -221,20 +308,6 @@ std::string BootId() {
   return id ? std::string(Trim(*id)) : "";
 }
 
-// Before the job's end is recorded: after it nobody would look at the volume again. What is kept of it is told.
-std::string RemoveAbandoned(const std::string& state_directory, const std::string& name, const JobState& state) {
-  const auto kept = KeepCheckpoints(state_directory, name, CheckTrainingJob(state.request).job.checkpoint_path);
-  if (!kept) {
-    LogWarning("job " + name + ": " + kept.error().message + "; its volume is left as it is");
-    return "";
-  }
-  const VolumeParts only_copies = PartsWithEntries(state_directory, name);
-  const Status removed = RemoveVolume(state_directory, name, only_copies);
-  if (!removed) LogWarning("job " + name + ": " + removed.error().message);
-  const std::string text = KeptText(state_directory, name, only_copies);
-  return text.empty() ? "" : "; " + text;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_directory) {
@@ -254,38 +327,39 @@ Result<JobState> JobStore::Load(const std::string& training_job) {
   return Fold(events);
 }
 
-Status JobStore::EndAbandoned(int64_t now_ns) {
-  for (const JobKind kind : {JobKind::kTraining, JobKind::kTuning}) {
-    LEAT_ASSIGN_OR_RETURN(const auto names, Names(kind));
-    for (const auto& name : names) {
-      LEAT_ASSIGN_OR_RETURN(const auto events, Events(kind, name));
-      JobState state = Fold(events);
-      if (state.IsTerminal() || IsAlive(state.supervisor)) continue;
-      const auto lock = TakeJobLock(kind == JobKind::kTraining ? TrainingLockPath(state_directory_, name)
-                                                               : TuningLockPath(state_directory_, name));
-      if (!lock) {
-        if (lock.error().code != ErrorCode::kBusy) {
-          LogWarning("job " + name + ": whether its supervisor still runs is not known: " + lock.error().message);
-        }
-        continue;
+Status JobStore::EndAbandonedTuning(int64_t now_ns) {
+  LEAT_ASSIGN_OR_RETURN(const auto names, Unfinished(JobKind::kTuning));
+  for (const auto& name : names) {
+    LEAT_ASSIGN_OR_RETURN(const auto events, Events(JobKind::kTuning, name));
+    JobState state = Fold(events);
+    if (state.IsTerminal() || IsAlive(state.supervisor)) continue;
+    const auto lock = TakeJobLock(TuningLockPath(state_directory_, name));
+    if (!lock) {
+      if (lock.error().code != ErrorCode::kBusy) {
+        LogWarning("tuning job " + name + ": whether its process still runs is not known: " + lock.error().message);
       }
-      // Its supervisor may have ended it, and kept what is to be kept, between our reading and its letting go.
-      LEAT_ASSIGN_OR_RETURN(const auto events_now, Events(kind, name));
-      state = Fold(events_now);
-      if (state.IsTerminal()) continue;
-      const std::string kept = kind == JobKind::kTraining ? RemoveAbandoned(state_directory_, name, state) : "";
-      const std::string what = kind == JobKind::kTraining ? "leat train" : "leat tune";
-      const std::string message = kind == JobKind::kTraining ? "Training job failed" : "Tuning job failed";
-      LEAT_RETURN_IF_ERROR(Append(
-          kind, name,
-          {"ended",
-           now_ns,
-           {{"status", "Failed"},
-            {"secondary", "Failed"},
-            {"message", message},
-            {"failure_reason", "InternalServerError: the supervisor (" + what + ", process " +
-                                   std::to_string(state.supervisor.pid) + ") ended before the job did" + kept}}}));
+      continue;
     }
+    // It may have ended in good order between our reading and its letting go.
+    LEAT_ASSIGN_OR_RETURN(const auto events_now, Events(JobKind::kTuning, name));
+    state = Fold(events_now);
+    if (state.IsTerminal()) continue;
+    for (const auto& event : events_now) {
+      if (event.kind != "trial") continue;
+      const std::string child = event.body.value("job", "");
+      const auto running = Load(child);
+      if (!running || running->IsTerminal()) continue;
+      LEAT_RETURN_IF_ERROR(Append(JobKind::kTraining, child, {"stop_requested", now_ns, {{"level", 1}}}));
+    }
+    LEAT_RETURN_IF_ERROR(
+        Append(JobKind::kTuning, name,
+               {"ended",
+                now_ns,
+                {{"status", "Failed"},
+                 {"secondary", "Failed"},
+                 {"message", "Tuning job failed"},
+                 {"failure_reason", "InternalServerError: leat tune (process " + std::to_string(state.supervisor.pid) +
+                                        ") ended before the job did"}}}));
   }
   return {};
 }

@@ -20,6 +20,7 @@ struct MetricSample {
   std::string name;
   double value = 0;  // NaN and infinities are kept
   int64_t at_ns = 0;
+  int64_t sequence = 0;  // the store's: grows from sample to sample
 };
 
 class JobStore {
@@ -31,16 +32,29 @@ class JobStore {
   virtual Status Create(JobKind kind, const std::string& name, const Event& created) = 0;
   virtual Status Append(JobKind kind, const std::string& name, const Event& event) = 0;
   // kNotFound: no such job.
-  virtual Result<std::vector<Event>> Events(JobKind kind, const std::string& name) = 0;
-  virtual Result<std::vector<std::string>> Names(JobKind kind) = 0;  // in order of creation
-  virtual Status AddSamples(const std::string& training_job, const std::vector<MetricSample>& samples) = 0;
-  virtual Result<std::vector<MetricSample>> Samples(const std::string& training_job) = 0;  // in order of arrival
+  // Those behind the one with that sequence number; 0: all.
+  virtual Result<std::vector<Event>> Events(JobKind kind, const std::string& name, int64_t behind = 0) = 0;
+  virtual Result<std::vector<std::string>> Names(JobKind kind) = 0;       // in order of creation
+  virtual Result<std::vector<std::string>> Unfinished(JobKind kind) = 0;  // of those, the jobs that have not ended
+  // Of the unfinished training jobs those that somebody has asked to stop, sorted by name.
+  virtual Result<std::vector<std::string>> UnfinishedToStop() = 0;
+  // The samples and how far they bring the host's log, in one transaction: a supervisor that goes on from there finds
+  // each sample once.
+  virtual Status AddSamples(const std::string& training_job, uint32_t host, const std::vector<MetricSample>& samples,
+                            uint64_t log_position) = 0;
+  virtual Result<uint64_t> LogPosition(const std::string& training_job, uint32_t host) = 0;
+  // Log positions begin anew with an attempt.
+  virtual Status ForgetLogPositions(const std::string& training_job) = 0;
+  // In order of arrival; those behind the one with that sequence number.
+  virtual Result<std::vector<MetricSample>> Samples(const std::string& training_job, int64_t behind = 0) = 0;
+  // Removes all that is kept of a job that has ended; its name is free then. kBusy: it has not ended.
+  virtual Status Remove(JobKind kind, const std::string& name) = 0;
 
   Result<JobState> Load(const std::string& training_job);
-  // Ends every training job whose supervisor is gone as Failed, and removes its volume; tuning jobs likewise. Called at
-  // the start of every command. Gone means both that nobody holds the job's lock and that no such process runs here:
-  // with a state directory that machines or containers share, the process alone would tell nothing.
-  Status EndAbandoned(int64_t now_ns);
+  // Ends every tuning job whose process is gone as Failed, and asks its training jobs to stop. Called at the start of
+  // every command. Gone means both that nobody holds the job's lock and that no such process runs here: with a state
+  // directory that machines or containers share, the process alone would tell nothing.
+  Status EndAbandonedTuning(int64_t now_ns);
 
  protected:
   explicit JobStore(std::string state_directory) : state_directory_(std::move(state_directory)) {}

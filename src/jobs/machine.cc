@@ -61,10 +61,12 @@ unsigned CountCpus() {
 }
 
 // Lines of `nvidia-smi --list-gpus` that name one; 0 without the program or when it fails.
-unsigned CountGpus(std::vector<std::string>& warnings) {
+unsigned CountGpus(const std::vector<std::string>& environment, std::vector<std::string>& warnings) {
   TrainerCommand command;
   command.arguments = {"nvidia-smi", "--list-gpus"};
-  if (const char* path = std::getenv("PATH")) command.environment.push_back(std::string("PATH=") + path);
+  for (const auto& entry : environment) {
+    if (entry.rfind("PATH=", 0) == 0) command.environment.push_back(entry);
+  }
   const auto ran = RunProgram(command, kCountGpusDeadline);
   if (!ran && ran.error().code == ErrorCode::kTimedOut) {
     warnings.push_back(ran.error().message + ": SM_NUM_GPUS is 0; see whether nvidia-smi --list-gpus ends by hand");
@@ -78,7 +80,7 @@ unsigned CountGpus(std::vector<std::string>& warnings) {
 }
 
 // The devices that CUDA_VISIBLE_DEVICES names: CUDA reads up to the first that is none.
-std::vector<std::string> DevicesOf(const std::string& visible) {
+std::vector<std::string> NamedDevices(const std::string& visible) {
   std::vector<std::string> devices;
   for (const auto& device : Split(visible, ',')) {
     const std::string_view name = Trim(device);
@@ -116,13 +118,8 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
   Machine machine;
   machine.instance_type = instance_type;
   machine.cpus = hardware.cpus;
-  std::vector<std::string> devices;
-  if (hardware.visible_gpus) {
-    devices = DevicesOf(*hardware.visible_gpus);
-  } else {
-    for (unsigned i = 0; i < hardware.gpus; ++i) devices.push_back(std::to_string(i));
-  }
-  const auto gpus = std::min(hardware.gpus, static_cast<unsigned>(devices.size()));
+  const std::vector<std::string> devices = DevicesOf(hardware);
+  const auto gpus = static_cast<unsigned>(devices.size());
   machine.gpus = gpus;
   const auto choose = [&](const char* name, uint64_t wanted, unsigned& has) {
     if (wanted > has) {
@@ -150,22 +147,43 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
   return machine;
 }
 
-Result<Machine> ChooseMachine(const std::string& instance_type, const std::string& state_directory,
-                              std::vector<std::string>& warnings) {
-  Hardware hardware{CountCpus(), CountGpus(warnings), std::nullopt};
-  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) hardware.visible_gpus = visible;
+std::vector<std::string> DevicesOf(const Hardware& hardware) {
+  std::vector<std::string> devices;
+  if (hardware.visible_gpus) devices = NamedDevices(*hardware.visible_gpus);
+  for (unsigned i = 0; i < hardware.gpus && !hardware.visible_gpus; ++i) devices.push_back(std::to_string(i));
+  devices.resize(std::min<size_t>(devices.size(), hardware.gpus));
+  return devices;
+}
+
+Hardware CountHardware(const std::vector<std::string>& environment, std::vector<std::string>& warnings) {
+  Hardware hardware{CountCpus(), CountGpus(environment, warnings), std::nullopt};
+  for (const auto& entry : environment) {
+    if (entry.rfind("CUDA_VISIBLE_DEVICES=", 0) == 0) hardware.visible_gpus = entry.substr(entry.find('=') + 1);
+  }
+  return hardware;
+}
+
+Result<Json> ReadInstanceTypes(const std::string& state_directory) {
   const std::string path = state_directory + "/instance-types.json";
   const auto text = ReadFile(path, 1u << 20);
-  if (!text) {
-    if (text.error().code != ErrorCode::kNotFound) return Fail(text.error());
-    return FitMachine(instance_type, hardware, Json::object(), warnings);
+  if (!text && text.error().code == ErrorCode::kNotFound) return Json::object();
+  if (!text) return Fail(text.error());
+  Json table = Json::parse(*text, nullptr, false);
+  if (table.is_object()) return table;
+  return Fail(ErrorCode::kInvalidArgument,
+              path + " is no JSON object; it should read {\"ml.g5.xlarge\": {\"cpus\": 4, \"gpus\": 1}}");
+}
+
+std::optional<InstanceSize> CountedSize(const std::string& instance_type, const Json& table) {
+  auto size = SizeOfInstanceType(instance_type);
+  const auto entry = table.find(instance_type);
+  if (entry == table.end() || !entry->is_object()) return size;
+  if (!size) size = InstanceSize{};
+  for (const auto& [name, has] : {std::pair("cpus", &size->cpus), std::pair("gpus", &size->gpus)}) {
+    const auto count = entry->find(name);
+    if (count != entry->end() && count->is_number_integer() && *count >= 0) *has = count->get<unsigned>();
   }
-  const Json table = Json::parse(*text, nullptr, false);
-  if (!table.is_object()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                path + " is no JSON object; it should read {\"ml.g5.xlarge\": {\"cpus\": 4, \"gpus\": 1}}");
-  }
-  return FitMachine(instance_type, hardware, table, warnings);
+  return size;
 }
 
 }  // namespace leat::jobs

@@ -29,8 +29,13 @@ std::optional<InstanceSize> SizeOfInstanceType(const std::string& instance_type)
 Machine FitMachine(const std::string& instance_type, const Hardware& hardware, const Json& table,
                    std::vector<std::string>& warnings);
 
-// Counts this machine's processors and GPUs, and fits. Fails when the table cannot be read.
-Result<Machine> ChooseMachine(const std::string& instance_type, const std::string& state_directory,
-                              std::vector<std::string>& warnings);
+// Processors and GPUs of this machine; `environment` (NAME=value) tells where nvidia-smi is, and names the GPUs.
+Hardware CountHardware(const std::vector<std::string>& environment, std::vector<std::string>& warnings);
+// The GPUs that there are, by the names that CUDA_VISIBLE_DEVICES has for them.
+std::vector<std::string> DevicesOf(const Hardware& hardware);
+// STATE/instance-types.json; an empty object without one. Fails when it cannot be read.
+Result<Json> ReadInstanceTypes(const std::string& state_directory);
+// What a job of that type is counted with; absent: neither the table nor the service's list knows the type.
+std::optional<InstanceSize> CountedSize(const std::string& instance_type, const Json& table);
 
 }  // namespace leat::jobs

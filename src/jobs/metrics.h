@@ -42,6 +42,7 @@ class LineSplitter {
     if (!pending_.empty()) line(std::string_view(pending_));
     pending_.clear();
   }
+  size_t pending_bytes() const { return pending_.size(); }  // of a line that has not ended
 
  private:
   std::string pending_;

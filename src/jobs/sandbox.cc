@@ -62,13 +62,14 @@ std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_f
   return arguments;
 }
 
-Result<bool> WriteHostsFile(const std::string& path) {
+Result<bool> WriteHostsFile(const std::string& path, const std::vector<std::string>& hosts) {
   struct stat info {};
   if (lstat(kHosts, &info) != 0 || !S_ISREG(info.st_mode)) return false;
   LEAT_ASSIGN_OR_RETURN(std::string text, ReadFile(kHosts, 16u << 20));
   if (!text.empty() && text.back() != '\n') text += '\n';
   // Launchers and rendezvous code look up the name that SM_HOSTS and resourceconfig.json give them.
-  LEAT_RETURN_IF_ERROR(WriteFileAtomically(path, text + "127.0.0.1 algo-1\n", 0644, false));
+  for (const auto& host : hosts) text += "127.0.0.1 " + host + "\n";
+  LEAT_RETURN_IF_ERROR(WriteFileAtomically(path, text, 0644, false));
   return true;
 }
 

@@ -18,9 +18,9 @@ struct SandboxView {
   std::string hosts_file;  // becomes /etc/hosts; empty: the machine's
 };
 
-// Writes the machine's /etc/hosts to `path`, and with it the name that a job knows its host by. False: this machine's
-// is no plain file that another could be bound over.
-Result<bool> WriteHostsFile(const std::string& path);
+// Writes the machine's /etc/hosts to `path`, and with it the names that a job knows its hosts by, all of them this
+// machine. False: this machine's is no plain file that another could be bound over.
+Result<bool> WriteHostsFile(const std::string& path, const std::vector<std::string>& hosts);
 
 // The arguments that run `command` in that view; `seccomp_fd` below zero: without a filter.
 std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd,

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // TrainerProcess: a training script and everything that it starts. Between us and the script stands a small process,
-// the shim: it is the reaper of all of the script's descendants, so that none outlives the job, and it dies with us,
-// taking them along. The object belongs to one thread, which must be the one that started it and must outlive it (the
-// kernel tells the shim of the thread's end).
+// the shim: the script's parent and the reaper of all its descendants, so that none outlives the job. It writes the
+// script's output to the log and its exit status to a file, and does not end with us: a supervisor that comes back
+// adopts the trainer through the files in its directory and has lost neither.
+//
+//   trainer  locked (flock) by the shim for as long as it lives; names the shim
+//   log.N    the output of the script (LogReader reads it)
+//   exit     how the script ended, written once, at the end
+//
+// No process is ever addressed by a number alone: the shim's is believed while it holds the lock, and signals go
+// through a pidfd. Objects are confined to one thread.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,44 +26,52 @@ namespace leat::jobs {
 struct TrainerCommand {
   std::vector<std::string> arguments;    // the first is searched in the environment's PATH
   std::vector<std::string> environment;  // NAME=value
-  std::string directory;                 // empty: the caller's
+  std::string directory;                 // where it starts; empty: the caller's
   int inherited_fd = -1;                 // is kInheritedFd in the process
   bool in_sandbox = false;               // the first process is bwrap, which signals must go around
 };
 inline constexpr int kInheritedFd = 4;
 
+struct TrainerExit {
+  int code = 0;              // of the script; 128 + signal when a signal ended it
+  int exec_errno = 0;        // of an exec or a chdir that failed; 0: the program was started
+  uint64_t log_dropped = 0;  // bytes of output that the disk did not take
+};
+
 class TrainerProcess {
  public:
-  // kNotFound: no such program.
-  static Result<std::unique_ptr<TrainerProcess>> Start(const TrainerCommand& command);
-  ~TrainerProcess();  // kills what is left
+  // `directory`: the trainer's, which exists; what an earlier attempt left there is removed. kNotFound: no such
+  // program. kBusy: a trainer runs there.
+  static Result<std::unique_ptr<TrainerProcess>> Start(const TrainerCommand& command, const std::string& directory);
+  // The one that was started in `directory` by whomever, running or ended. kNotFound: none was. kBusy: it runs on
+  // another machine, or in a container, that shares the directory.
+  static Result<std::unique_ptr<TrainerProcess>> Adopt(const std::string& directory);
+  ~TrainerProcess() = default;  // leaves it as it is
 
-  int status_fd() const { return status_.get(); }  // hangs up when the shim has ended
-  int output_fd() const { return output_.get(); }  // standard output and error, one stream; ends with the last process
+  // Readable once the trainer and everything that it started are gone; below zero: they were when it was adopted.
+  int ended_fd() const { return shim_.get(); }
+  bool HasEnded() const;
   // SIGTERM to the script's main process, and to it only: a script that wants to finish its epoch needs its workers.
-  // From then on what outlives the main process is sent SIGTERM too, once, and may run on until Kill; without
+  // Once; from then on what outlives the main process is sent SIGTERM too, once, and may run on until Kill; without
   // Terminate it is killed with the main process.
-  void Terminate();
-  void Kill();  // SIGKILL to every process of the job
-  // Waits until all are gone. The script's exit code; 128 + signal when a signal ended it.
-  int Wait();
-  // After Wait: the errno of an exec or a chdir that failed; 0 when the program was started.
-  int exec_errno() const { return exec_errno_; }
-  // Kills without waiting: for a process that may stand in the kernel. What is left is reaped without us.
-  void Abandon();
+  void Terminate() const;
+  void Kill() const;  // SIGKILL to every process of the job
+  // After the end. kNotFound: the shim left no word, for it was killed or the machine stopped.
+  Result<TrainerExit> Exit();
 
  private:
-  TrainerProcess(int shim, FileDescriptor output, FileDescriptor status);
-  int shim_;
-  int exec_errno_ = 0;
-  FileDescriptor output_, status_;
+  TrainerProcess(std::string directory, FileDescriptor shim)
+      : directory_(std::move(directory)), shim_(std::move(shim)) {}
+  const std::string directory_;
+  FileDescriptor shim_;  // a pidfd
 };
 
 struct ProgramOutput {
   std::string text;  // its start, up to 64 KiB
   int exit_code = 0;
 };
-// Runs a small program to its end. kTimedOut: it took longer than `deadline`, and was killed.
+// Runs a small program to its end; it ends with the caller's thread at the latest. kTimedOut: it took longer than
+// `deadline`, and was killed. kNotFound: there is no such program.
 Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline);
 
 }  // namespace leat::jobs

@@ -3,20 +3,21 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/stat.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "jobs/code.h"
-#include "jobs/contract.h"
 #include "jobs/failure.h"
+#include "jobs/log_reader.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
 #include "jobs/sandbox.h"
@@ -30,46 +31,74 @@ namespace {
 namespace fs = std::filesystem;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int kPollMs = 200;  // how soon a stop is seen
+constexpr int kPollMs = 50;  // how soon a line of the log or a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
-constexpr uint64_t kLogBytesMax = uint64_t{1} << 30;  // then only metrics are read
-
-extern "C" char** environ;
-
-std::vector<std::string> CallerEnvironment() {
-  std::vector<std::string> list;
-  for (char** entry = environ; entry && *entry; ++entry) list.emplace_back(*entry);
-  return list;
-}
+constexpr size_t kReadBytes = 1u << 18;
+constexpr uint64_t kPositionEvery = 16u << 20;  // bytes of a log without a metric that may be read again
+constexpr uint64_t kTailBytes = 16u << 10;      // what is read of an adopted trainer's log for the failure's text
 
 struct Outcome {
   std::string status = "Completed", secondary = "Completed", message = "Training job completed", failure_reason;
 };
 
+// One of the machines that the job believes to run on.
+struct Host {
+  uint32_t number = 0;
+  Machine machine;
+  std::string directory, volume;
+  SandboxView view;
+  std::unique_ptr<TrainerProcess> trainer;
+  std::unique_ptr<LogReader> log;
+  LineSplitter lines;
+  std::vector<MetricSample> samples;
+  uint64_t position_stored = 0;
+  LogTail tail;
+  std::optional<TrainerExit> exit;
+};
+
+Json ToJson(const FileSystemCounters& counters) {
+  return {{"requests", counters.requests}, {"bytes", counters.bytes_received}};
+}
+FileSystemCounters CountersFrom(const Json& json) {
+  FileSystemCounters counters;
+  const Json requests = json.value("requests", Json::array());
+  for (size_t i = 0; i < counters.requests.size() && i < requests.size(); ++i) counters.requests[i] = requests[i];
+  counters.bytes_received = json.value("bytes", uint64_t{0});
+  return counters;
+}
+
 class TrainingRun {
  public:
-  TrainingRun(const TrainingJob& job, const RunOptions& options, const RunServices& services,
+  TrainingRun(const TrainingJob& job, JobState state, const RunServices& services,
               std::unique_ptr<MetricReader> metrics)
       : job_(job),
-        options_(options),
+        options_(RunOptionsFrom(state.options)),
         services_(services),
+        state_directory_(services.state_directory),
+        state_(std::move(state)),
         metrics_(std::move(metrics)),
-        directory_(JobDirectory(options.state_directory, job.name)),
-        ml_(JobVolume(options.state_directory, job.name)) {}
+        directory_(JobDirectory(services.state_directory, job.name)),
+        ml_(JobVolume(services.state_directory, job.name)) {}
 
   Result<JobState> Run() {
-    submitted_ = SteadyClock::now();
-    LEAT_ASSIGN_OR_RETURN(const FileDescriptor lock, Create());
-    services_.observer.OnStatus(job_.name, "Starting", "Starting the training job");
+    services_.observer.OnStatus(job_.name, state_.secondary, "Starting the training job");
     Outcome outcome;
-    const Status status = WorkCaught(outcome);
+    Status status;
+    for (;;) {
+      outcome = {};
+      trainer_is_lost_ = false;
+      status = WorkCaught(outcome);
+      if (!status && status.error().code == ErrorCode::kBusy && runs_elsewhere_) return Fail(status.error());
+      if (!trainer_is_lost_ || state_.attempt > job_.retry_attempts_max || StopLevelNow() > 0) break;
+      LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt + 1, status.error().message));
+    }
     if (!status) (void)StopLevelNow();
     // A stop that cut the work short, or came before its end; an upload that failed by itself stays a failure.
     const bool cancelled = !status && status.error().code == ErrorCode::kCancelled;
-    if (stop_seen_ && (cancelled || (status && outcome.status == "Completed"))) {
+    if (IsStopping() && !state_.timed_out && (cancelled || (status && outcome.status == "Completed"))) {
       outcome = {"Stopped", "Stopped", "Training job stopped", ""};
     } else if (!status) {
-      const bool internal = status.error().code == ErrorCode::kInternal;
+      const bool internal = status.error().code == ErrorCode::kInternal || trainer_is_lost_;
       const std::string kept = KeptText().empty() ? "" : "; " + KeptText();
       outcome = {"Failed", "Failed", "Training job failed",
                  Shortened((internal ? "InternalServerError: " : "ClientError: ") + status.error().message,
@@ -88,42 +117,21 @@ class TrainingRun {
   }
 
  private:
-  // Enters the job into the store. The lock comes first: a job there that nobody holds counts as abandoned.
-  Result<FileDescriptor> Create() {
-    auto lock = TakeJobLock(TrainingLockPath(options_.state_directory, job_.name));
-    if (!lock && lock.error().code != ErrorCode::kBusy && lock.error().code != ErrorCode::kNotSupported) {
-      return Fail(lock.error());
-    }
-    if (!lock && lock.error().code == ErrorCode::kNotSupported)
-      LogWarning("job " + job_.name + ": " + lock.error().message);
-    const Event created{
-        "created",
-        WallTimeNs(),
-        {{"request", job_.request}, {"tuning_job", options_.tuning_job}, {"supervisor", ToJson(ThisProcess())}}};
-    const bool is_held = !lock && lock.error().code == ErrorCode::kBusy;
-    const Status status =
-        is_held ? Status(Fail(ErrorCode::kExists, "")) : services_.store.Create(JobKind::kTraining, job_.name, created);
-    if (status) return lock ? std::move(*lock) : FileDescriptor();
-    if (status.error().code != ErrorCode::kExists) return Fail(status.error());
-    return Fail(ErrorCode::kExists,
-                "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job "
-                "with this name already exists (" +
-                    TrainingJobArn(job_.name) + "); choose another TrainingJobName (leat jobs describe " + job_.name +
-                    " shows the one that has it)");
-  }
-
   Status WorkCaught(Outcome& outcome) {
     try {
       return Work(outcome);
     } catch (const std::exception& error) {
-      kept_ = PartsWithEntries(options_.state_directory, job_.name);  // whatever of it is uploaded by now
+      kept_ = PartsWithEntries(state_directory_, job_.name);  // whatever of it is uploaded by now
       return Fail(ErrorCode::kInternal, std::string("the job ended by an exception of Leat's: ") + error.what());
     }
   }
 
+  // In the store and in our own view of the job.
   void Record(const std::string& kind, Json body = Json::object()) {
-    const Status status = services_.store.Append(JobKind::kTraining, job_.name, {kind, WallTimeNs(), std::move(body)});
+    const Event event{kind, WallTimeNs(), std::move(body)};
+    const Status status = services_.store.Append(JobKind::kTraining, job_.name, event);
     if (!status) LogError("job " + job_.name + ": " + status.error().message);
+    state_ = Apply(std::move(state_), event);
   }
   void EnterStatus(const std::string& secondary, const std::string& message) {
     Record("status", {{"secondary", secondary}, {"message", message}});
@@ -133,50 +141,170 @@ class TrainingRun {
     Record("warning", {{"text", text}});
     services_.observer.OnWarning(job_.name, text);
   }
+  bool IsStopping() const { return state_.status == "Stopping"; }
 
-  // Sees stop requests from the terminal and from other processes; enters Stopping at the first.
+  // Sees stop requests of our process and of others; enters Stopping at the first.
   int StopLevelNow() {
-    int level = services_.stop.load();
     const auto now = SteadyClock::now();
-    if (!stop_requested_ && now - last_stop_poll_ >= kStopRequestPoll) {
+    if (now - last_stop_poll_ >= kStopRequestPoll) {
       last_stop_poll_ = now;
       const auto state = services_.store.Load(job_.name);
-      stop_requested_ = state && state->stop_requested;
+      if (state) state_.stop_level = std::max(state_.stop_level, state->stop_level);
     }
-    if (stop_requested_) level = std::max(level, 1);
-    if (level > 0 && !stop_seen_) {
-      stop_seen_ = true;
-      EnterStatus("Stopping", "Stopping the training job");
-    }
+    const int level = std::max(services_.stop.load(), state_.stop_level);
+    if (level > 0 && !IsStopping()) EnterStatus("Stopping", "Stopping the training job");
     return level;
   }
 
+  // What an attempt left is put aside: the logs tell what became of it.
+  Status BeginAttempt(uint32_t number, const std::string& why) {
+    if (number > state_.attempt) {
+      const std::string aside = directory_ + "/attempt-" + std::to_string(state_.attempt);
+      LEAT_RETURN_IF_ERROR(CreateDirectories(aside, 0700));
+      for (const Host& host : hosts_) {
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(host.directory, error)) {
+          const std::string name = entry.path().filename().string();
+          if (name.rfind("log.", 0) != 0) continue;
+          const std::string prefix = host.number == 0 ? "" : host.machine.current_host + "-";
+          fs::rename(entry.path(), aside + "/" + prefix + name, error);
+        }
+      }
+    }
+    LEAT_RETURN_IF_ERROR(ForgetTrainers());
+    LEAT_RETURN_IF_ERROR(services_.store.ForgetLogPositions(job_.name));
+    if (number > state_.attempt) Warn("attempt " + std::to_string(state_.attempt) + " was lost: " + why);
+    Record("attempt", {{"number", number}});
+    EnterStatus("Starting", "Preparing the instances for training");
+    downloads_ = {};
+    counters_before_.clear();
+    return {};
+  }
+
+  // Nothing is adopted from here on.
+  Status ForgetTrainers() {
+    for (Host& host : hosts_) {
+      host.trainer.reset();
+      host.exit.reset();
+      std::error_code error;
+      fs::remove(host.directory + "/trainer", error);
+      if (error) return Fail(ErrorCode::kIo, host.directory + "/trainer could not be removed: " + error.message());
+    }
+    return {};
+  }
+
   Status Work(Outcome& outcome) {
-    std::vector<std::string> warnings = job_.warnings;
-    LEAT_ASSIGN_OR_RETURN(machine_, ChooseMachine(job_.instance_type, options_.state_directory, warnings));
-    for (const auto& warning : warnings) Warn(warning);
-    LEAT_RETURN_IF_ERROR(MakeDirectories());
+    LEAT_RETURN_IF_ERROR(SettleHosts());
+    if (!state_.exit_code) {
+      LEAT_ASSIGN_OR_RETURN(const bool adopted, AdoptTrainers());
+      if (!adopted) {
+        LEAT_RETURN_IF_ERROR(KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
+        LEAT_RETURN_IF_ERROR(RemoveVolume(state_directory_, job_.name));
+        LEAT_RETURN_IF_ERROR(Prepare());
+        LEAT_RETURN_IF_ERROR(StartTrainers());
+      }
+      LEAT_RETURN_IF_ERROR(Watch());
+    }
+    if (state_.exec_errno != 0) {
+      return FailErrno(state_.exec_errno, "the script could not be started: " + program_text_);
+    }
+    if (state_.timed_out) {
+      outcome = {"Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided", ""};
+    } else if (!IsStopping() && *state_.exit_code != 0) {
+      const Host& host = FailedHost();
+      outcome = {"Failed", "Failed", "Training job failed",
+                 AlgorithmError(*state_.exit_code, ReadFailureFile(host.volume + "/output/failure"), host.tail)};
+    }
+    return Upload(outcome);
+  }
+
+  Status SettleHosts() {
+    if (!hosts_.empty()) return {};
+    std::vector<Machine> machines = services_.machines;
+    std::vector<std::string> warnings, names;
+    for (uint32_t i = 0; i < job_.instance_count; ++i) names.push_back("algo-" + std::to_string(i + 1));
+    if (machines.empty()) {
+      LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory_));
+      const Hardware hardware = CountHardware(services_.environment, warnings);
+      machines.push_back(FitMachine(job_.instance_type, hardware, table, warnings));
+    }
+    while (machines.size() < job_.instance_count) machines.push_back(machines.back());
+    if (state_.transitions.size() <= 1 && state_.attempt == 1) {
+      warnings.insert(warnings.begin(), job_.warnings.begin(), job_.warnings.end());
+      for (const auto& warning : warnings) Warn(warning);
+    }
+    LEAT_RETURN_IF_ERROR(CreateDirectories(directory_, 0700));
+    for (uint32_t i = 0; i < job_.instance_count; ++i) {
+      Host& host = hosts_.emplace_back();
+      host.number = i;
+      host.machine = std::move(machines[i]);
+      host.machine.hosts = names;
+      host.machine.current_host = names[i];
+      host.directory = HostDirectory(state_directory_, job_.name, i);
+      host.volume = JobVolume(state_directory_, job_.name, i);
+      LEAT_RETURN_IF_ERROR(CreateDirectories(host.directory, 0700));
+    }
+    return {};
+  }
+
+  // False: no trainer was started in this attempt, or not on all hosts; then none runs any more.
+  Result<bool> AdoptTrainers() {
+    bool all = true;
+    for (Host& host : hosts_) {
+      auto trainer = TrainerProcess::Adopt(host.directory);
+      if (trainer) {
+        host.trainer = std::move(*trainer);
+      } else if (trainer.error().code == ErrorCode::kNotFound) {
+        all = false;
+      } else {
+        runs_elsewhere_ = trainer.error().code == ErrorCode::kBusy;
+        return Fail(trainer.error());
+      }
+    }
+    if (all) {
+      if (!state_.training_started_ns) Record("training_started");
+      downloads_ = CountersFrom(state_.data.value("downloads", Json::object()));
+      for (const auto& [id, counters] : state_.data.value("file_systems", Json::object()).items()) {
+        counters_before_.emplace(id, CountersFrom(counters));
+        const auto used = services_.file_systems.DirectoryOf(id, "/");  // takes the lease again
+        if (!used) Warn("file system " + id + ": " + used.error().message);
+      }
+      for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(OpenLog(host));
+      return true;
+    }
+    for (Host& host : hosts_) {
+      if (!host.trainer) continue;
+      host.trainer->Kill();
+      while (!host.trainer->HasEnded()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    LEAT_RETURN_IF_ERROR(ForgetTrainers());
+    return false;
+  }
+
+  Status Prepare() {
+    for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(MakeDirectories(host));
+    LEAT_RETURN_IF_ERROR(TakeBackCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
     LEAT_RETURN_IF_ERROR(CheckOutput());
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Downloading", "Downloading input data");
-    LEAT_ASSIGN_OR_RETURN(
-        const TrainerProgram program,
-        PrepareCode(job_, services_.repositories, ml_ + "/code",
-                    {options_.python, options_.file_mode_connections, options_.state_directory}, stopped_));
-    for (const auto& warning : program.warnings) Warn(warning);
-    for (const auto& channel : job_.channels) {
-      const Status status = PrepareChannel(channel);
-      if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
-      if (!status) return Fail(status.error().code, "channel " + channel.name + ": " + status.error().message);
+    for (Host& host : hosts_) {
+      LEAT_ASSIGN_OR_RETURN(program_,
+                            PrepareCode(job_, services_.repositories, host.volume + "/code",
+                                        {options_.python, options_.file_mode_connections, state_directory_}, stopped_));
+      if (host.number == 0) {
+        for (const auto& warning : program_.warnings) Warn(warning);
+      }
+      host.view = {};
+      for (const auto& channel : job_.channels) {
+        const Status status = PrepareChannel(host, channel);
+        if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
+        if (!status) return Fail(status.error().code, "channel " + channel.name + ": " + status.error().message);
+      }
     }
-    LEAT_ASSIGN_OR_RETURN(const int exit_code, Train(program));
-    if (timed_out_) {
-      outcome = {"Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided", ""};
-    } else if (!stop_seen_ && exit_code != 0) {
-      outcome = {"Failed", "Failed", "Training job failed",
-                 AlgorithmError(exit_code, ReadFailureFile(ml_ + "/output/failure"), tail_)};
-    }
-    return Upload(outcome);
+    Json before = Json::object();
+    for (const auto& [id, counters] : counters_before_) before[id] = ToJson(counters);
+    Record("data_ready", {{"downloads", ToJson(downloads_)}, {"file_systems", before}});
+    return {};
   }
 
   // Before hours of training, not after them.
@@ -190,23 +318,23 @@ class TrainingRun {
     return {};
   }
 
-  Status MakeDirectories() {
-    LEAT_RETURN_IF_ERROR(CreateDirectories(directory_, 0700));
+  Status MakeDirectories(const Host& host) {
     for (const char* name : {"/input/config", "/input/data", "/model", "/output/data", "/code", "/checkpoints"}) {
-      LEAT_RETURN_IF_ERROR(CreateDirectories(ml_ + name));
+      LEAT_RETURN_IF_ERROR(CreateDirectories(host.volume + name));
     }
-    if (!job_.checkpoint_path.empty()) LEAT_RETURN_IF_ERROR(CreateDirectories(ml_ + "/" + job_.checkpoint_path));
+    if (!job_.checkpoint_path.empty())
+      LEAT_RETURN_IF_ERROR(CreateDirectories(host.volume + "/" + job_.checkpoint_path));
     const auto write = [&](const char* name, const Json& value) {
-      return WriteFileAtomically(ml_ + "/input/config/" + name,
+      return WriteFileAtomically(host.volume + "/input/config/" + name,
                                  value.dump(-1, ' ', true, Json::error_handler_t::replace), 0644, false);
     };
     LEAT_RETURN_IF_ERROR(write("hyperparameters.json", job_.hyperparameters));
     LEAT_RETURN_IF_ERROR(write("inputdataconfig.json", InputDataConfig(job_)));
-    return write("resourceconfig.json", ResourceConfig(machine_));
+    return write("resourceconfig.json", ResourceConfig(host.machine));
   }
 
-  Status PrepareChannel(const Channel& channel) {
-    const std::string place = ml_ + "/input/data/" + channel.name;
+  Status PrepareChannel(Host& host, const Channel& channel) {
+    const std::string place = host.volume + "/input/data/" + channel.name;
     if (channel.s3) {
       LEAT_RETURN_IF_ERROR(CreateDirectories(place));
       const std::string repository_url = LocationOf(channel.s3->uri).repository;
@@ -242,123 +370,195 @@ class TrainingRun {
       return {};
     }
     LEAT_RETURN_IF_ERROR(CreateDirectories(place));
-    view_.read_only.emplace_back(directory, "/opt/ml/input/data/" + channel.name);
+    host.view.read_only.emplace_back(directory, "/opt/ml/input/data/" + channel.name);
     return {};
   }
 
-  Result<int> Train(const TrainerProgram& program) {
+  Status StartTrainers() {
+    if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
+    EnterStatus("Training", "Training image download completed. Training in progress.");
+    for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(StartTrainer(host));
+    Record("training_started");
+    return {};
+  }
+
+  Status StartTrainer(Host& host) {
     ContractPaths paths;
-    if (!options_.sandbox) paths.base = ml_;
+    if (!options_.sandbox) paths.base = host.volume;
     TrainerCommand command;
-    command.arguments = program.arguments;
-    command.environment =
-        TrainerEnvironment(CallerEnvironment(), ContractEnvironment(job_, machine_, paths, program.name), paths);
-    command.directory = ml_ + "/code";
+    command.arguments = program_.arguments;
+    command.environment = TrainerEnvironment(
+        services_.environment, ContractEnvironment(job_, host.machine, paths, program_.name), paths);
+    command.directory = host.volume + "/code";
+    program_text_ = program_.arguments[0] + " in " + command.directory;
     FileDescriptor filter;
     if (options_.sandbox) {
       LEAT_ASSIGN_OR_RETURN(filter, OpenTerminalFilter());
       command.inherited_fd = filter.get();
-      view_.job_directory = ml_;
-      view_.working_directory = paths.Code();
-      const std::string hosts = HostsPath(options_.state_directory, job_.name);
-      LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts));
-      if (has_hosts) view_.hosts_file = hosts;
-      command.arguments = SandboxArguments(view_, filter.valid() ? kInheritedFd : -1, program.arguments);
+      host.view.job_directory = host.volume;
+      host.view.working_directory = paths.Code();
+      const std::string hosts = host.directory + "/hosts";
+      LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts, host.machine.hosts));
+      if (has_hosts) host.view.hosts_file = hosts;
+      command.arguments = SandboxArguments(host.view, filter.valid() ? kInheritedFd : -1, program_.arguments);
       command.in_sandbox = true;
     }
-    FileDescriptor log(
-        open(LogPath(options_.state_directory, job_.name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-    if (!log.valid()) return FailErrno(errno, LogPath(options_.state_directory, job_.name));
-    if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
-    EnterStatus("Training", "Training image download completed. Training in progress.");
-    training_started_ = SteadyClock::now();
-    LEAT_ASSIGN_OR_RETURN(const auto process, TrainerProcess::Start(command));
-    Record("training_started");
-    const int exit_code = Watch(*process, log.get());
-    training_ended_ = SteadyClock::now();
-    Record("training_ended");
-    if (process->exec_errno() != 0) {
-      return FailErrno(process->exec_errno(),
-                       "the script could not be started: " + program.arguments[0] + " in " + command.directory);
-    }
-    return exit_code;
+    LEAT_ASSIGN_OR_RETURN(host.trainer, TrainerProcess::Start(command, host.directory));
+    return OpenLog(host);
   }
 
-  // Reads the output until the last process is gone, and ends them when it is time.
-  int Watch(TrainerProcess& process, int log) {
-    LineSplitter lines;
-    const auto line = [&](std::string_view text) { OnLine(text, log); };
-    const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s);
+  Status OpenLog(Host& host) {
+    LEAT_ASSIGN_OR_RETURN(const uint64_t position, services_.store.LogPosition(job_.name, host.number));
+    host.position_stored = position;
+    if (position > 0) {  // what went before matters only if the job fails
+      LogReader before(host.directory, position - std::min(position, kTailBytes));
+      std::vector<char> bytes(position - before.position());
+      const auto got = before.Read(bytes.data(), bytes.size());
+      LineSplitter lines;
+      const auto add = [&](std::string_view line) { host.tail.Add(line); };
+      lines.Add({bytes.data(), got.value_or(0)}, add);
+    }
+    host.log = std::make_unique<LogReader>(host.directory, position);
+    if (!host.log->HoldBack()) LogWarning("job " + job_.name + ": its log is read by somebody else");
+    return {};
+  }
+
+  // Reads the logs until the last process is gone, and ends them when it is time.
+  Status Watch() {
     std::optional<SteadyClock::time_point> kill_at;
-    std::vector<char> buffer(1u << 16);
-    bool output_ended = false;  // the script may close its output and run on: it is watched to its end all the same
+    const auto running_for = std::chrono::nanoseconds(WallTimeNs() - *state_.training_started_ns);
+    const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s) - running_for;
     for (;;) {
-      pollfd waiting{output_ended ? process.status_fd() : process.output_fd(),
-                     static_cast<short>(output_ended ? 0 : POLLIN), 0};
-      const int ready = poll(&waiting, 1, kPollMs);
-      if (ready > 0 && output_ended) break;  // the shim has hung up
-      if (ready > 0) {
-        const ssize_t got = read(process.output_fd(), buffer.data(), buffer.size());
-        if (got == 0 || (got < 0 && errno != EINTR)) output_ended = true;
-        if (got > 0) lines.Add({buffer.data(), static_cast<size_t>(got)}, line);
-        StoreSamples();
+      std::vector<pollfd> waiting;
+      for (const Host& host : hosts_) {
+        if (!host.exit) waiting.push_back({host.trainer->ended_fd(), POLLIN, 0});
+      }
+      if (waiting.empty()) break;
+      poll(waiting.data(), waiting.size(), kPollMs);
+      for (Host& host : hosts_) {
+        if (host.exit) continue;
+        const bool has_ended = host.trainer->HasEnded();  // before the log is read to its end
+        LEAT_RETURN_IF_ERROR(ReadLog(host, has_ended));
+        if (has_ended) LEAT_RETURN_IF_ERROR(TakeExit(host));
       }
       const int level = StopLevelNow();
       const auto now = SteadyClock::now();
-      if (level == 0 && !timed_out_ && now >= deadline) {
-        timed_out_ = true;
+      if (level == 0 && !state_.timed_out && now >= deadline) {
+        Record("timed_out");
         EnterStatus("Stopping", "Stopping the training job");
       }
-      if ((level > 0 || timed_out_) && !kill_at) {
-        process.Terminate();
+      const bool one_failed = std::any_of(hosts_.begin(), hosts_.end(),
+                                          [](const Host& host) { return host.exit && host.exit->code != 0; });
+      if ((level > 0 || state_.timed_out || one_failed || trainer_is_lost_) && !kill_at) {
+        for (const Host& host : hosts_) host.trainer->Terminate();
         kill_at = now + options_.stop_grace;
       }
-      if (level > 1 || (kill_at && now >= *kill_at)) process.Kill();
+      if (level > 1 || trainer_is_lost_ || (kill_at && now >= *kill_at)) {
+        for (const Host& host : hosts_) host.trainer->Kill();
+      }
     }
-    lines.Finish(line);
-    StoreSamples();
-    return process.Wait();
+    if (trainer_is_lost_) return Fail(ErrorCode::kUnavailable, lost_text_);
+    const Host& host = FailedHost();
+    Record("training_ended", {{"exit_code", host.exit->code}, {"exec_errno", host.exit->exec_errno}});
+    return {};
   }
 
-  void OnLine(std::string_view text, int log) {
-    metrics_->Read(text, WallTimeNs(), samples_);
+  Status TakeExit(Host& host) {
+    auto exit = host.trainer->Exit();
+    if (!exit) {
+      trainer_is_lost_ = true;
+      lost_text_ = exit.error().message + " (" + host.machine.current_host + ")";
+      host.exit = TrainerExit{128 + SIGKILL, 0, 0};
+      return {};
+    }
+    if (exit->log_dropped > 0) {
+      Warn(std::to_string(exit->log_dropped) +
+           " bytes of the log are lost: the disk of the state directory did not take them");
+    }
+    host.exit = *exit;
+    return {};
+  }
+
+  // The first that failed of itself, else the first.
+  const Host& FailedHost() const {
+    for (const Host& host : hosts_) {
+      if (host.exit && host.exit->code != 0 && host.exit->code != 128 + SIGTERM && host.exit->code != 128 + SIGKILL)
+        return host;
+    }
+    for (const Host& host : hosts_) {
+      if (host.exit && host.exit->code != 0) return host;
+    }
+    return hosts_[0];
+  }
+
+  // Until there is no more; of one that runs, for one turn.
+  Status ReadLog(Host& host, bool to_its_end) {
+    const auto line = [&](std::string_view text) { OnLine(host, text); };
+    std::vector<char> buffer(kReadBytes);
+    for (int turn = 0; to_its_end || turn < 64; ++turn) {
+      LEAT_ASSIGN_OR_RETURN(const size_t got, host.log->Read(buffer.data(), buffer.size()));
+      if (const uint64_t skipped = host.log->TakeSkipped(); skipped > 0) {
+        Warn(std::to_string(skipped) + " bytes of the log came faster than they could be read; metrics in them are lost");
+      }
+      host.lines.Add({buffer.data(), got}, line);
+      if (got == 0) break;
+      StoreSamples(host);
+    }
+    if (to_its_end) {
+      host.lines.Finish(line);
+      StoreSamples(host);
+    }
+    return {};
+  }
+
+  void OnLine(Host& host, std::string_view text) {
+    metrics_->Read(text, WallTimeNs(), host.samples);
     for (const auto& warning : metrics_->TakeWarnings()) Warn(warning);
-    tail_.Add(text);
-    // The file before the display, which may be slow.
-    AppendToLog(text, log);
+    host.tail.Add(text);
     services_.observer.OnLogLine(job_.name, text);
   }
 
-  void AppendToLog(std::string_view text, int log) {
-    if (log_bytes_ > kLogBytesMax) return;
-    log_bytes_ += text.size() + 1;
-    std::string line(text);
-    if (log_bytes_ > kLogBytesMax) line = "[the log is longer than 1 GiB; the rest is not kept]";
-    line += '\n';
-    for (std::string_view rest = line; !rest.empty();) {
-      const ssize_t wrote = write(log, rest.data(), rest.size());
-      if (wrote < 0 && errno != EINTR) return;  // a full disk must not end the job; its output is still shown
-      if (wrote > 0) rest.remove_prefix(static_cast<size_t>(wrote));
+  void StoreSamples(Host& host) {
+    const uint64_t position = host.log->position() - host.lines.pending_bytes();
+    if (host.samples.empty() && position - host.position_stored < kPositionEvery) return;
+    const Status status = services_.store.AddSamples(job_.name, host.number, host.samples, position);
+    if (!status) {
+      LogError("job " + job_.name + ": " + status.error().message);
+      return;  // with the next
     }
+    for (const auto& sample : host.samples) services_.observer.OnMetric(job_.name, sample.name, sample.value);
+    host.position_stored = position;
+    host.samples.clear();
   }
 
-  void StoreSamples() {
-    if (samples_.empty()) return;
-    for (const auto& sample : samples_) {
-      if (!first_metric_) first_metric_ = SteadyClock::now();
-      if (sample.name == "first_batch_seconds" && !first_batch_s_) first_batch_s_ = sample.value;
-      services_.observer.OnMetric(job_.name, sample.name, sample.value);
+  // What the hosts made, as one host's: their files lie side by side, and of files of one name the first host's stays.
+  void MergeHosts() {
+    for (const Host& host : hosts_) {
+      if (host.number == 0) continue;
+      for (const char* part : {"/model", "/output/data"}) Merge(host.volume + part, ml_ + part);
     }
-    const Status status = services_.store.AddSamples(job_.name, samples_);
-    if (!status) LogError("job " + job_.name + ": " + status.error().message);
-    samples_.clear();
+  }
+  void Merge(const std::string& from, const std::string& to) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(from, error)) {
+      const std::string target = to + "/" + entry.path().filename().string();
+      const auto there = fs::symlink_status(target, error);
+      if (!fs::exists(there)) {
+        fs::rename(entry.path(), target, error);
+      } else if (fs::is_directory(there) && fs::is_directory(entry.symlink_status(error))) {
+        Merge(entry.path().string(), target);
+      } else {
+        Warn("several hosts wrote " + target.substr(ml_.size() + 1) + "; the first host's is kept");
+      }
+    }
   }
 
   Status Upload(const Outcome& outcome) {
     const bool failed = outcome.status == "Failed";
-    if (!failed && !stop_seen_ && !timed_out_) EnterStatus("Uploading", "Uploading generated training model");
+    if (!failed && !IsStopping()) EnterStatus("Uploading", "Uploading generated training model");
+    MergeHosts();
     const std::string base = job_.output_path + "/" + job_.name + "/output/";
-    const StopCheck given_up = [this] { return services_.stop.load() > 1; };
+    const StopCheck given_up = [this] { return StopLevelNow() > 1; };
     const auto upload = [&](const std::string& directory, const std::string& name) -> Result<std::string> {
       auto uri =
           UploadDirectory(services_.repositories, ml_ + directory, base + name, job_.compress_artifacts, given_up);
@@ -366,7 +566,7 @@ class TrainingRun {
       return uri;
     };
     Status output;
-    const VolumeParts present = PartsWithEntries(options_.state_directory, job_.name);
+    const VolumeParts present = PartsWithEntries(state_directory_, job_.name);
     if (present.output_data) {
       const auto uri = upload("/output/data", job_.compress_artifacts ? "output" : "data");
       if (!uri) output = Fail(uri.error());
@@ -385,17 +585,17 @@ class TrainingRun {
   }
 
   // Where what could not be uploaded is, for it is the only copy.
-  std::string KeptText() const { return jobs::KeptText(options_.state_directory, job_.name, kept_); }
+  std::string KeptText() const { return jobs::KeptText(state_directory_, job_.name, kept_); }
 
   // The volume of a job ends with it, but for what exists nowhere else; the log stays.
   void Clean() {
-    const auto checkpoints = KeepCheckpoints(options_.state_directory, job_.name, job_.checkpoint_path);
+    const auto checkpoints = KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path);
     if (!checkpoints) {
       Warn(checkpoints.error().message + "; the job's volume is left as it is");
       return;
     }
     if (!checkpoints->empty()) Warn("checkpoints are kept in " + *checkpoints);
-    const Status removed = RemoveVolume(options_.state_directory, job_.name, kept_);
+    const Status removed = RemoveVolume(state_directory_, job_.name, kept_);
     if (!removed) Warn(removed.error().message);
   }
 
@@ -410,58 +610,97 @@ class TrainingRun {
       }
       total.bytes_received += after->bytes_received - std::min(before.bytes_received, after->bytes_received);
     }
-    const auto seconds = [](SteadyClock::duration duration) { return std::chrono::duration<double>(duration).count(); };
+    const auto seconds_since = [](int64_t from_ns, int64_t to_ns) { return static_cast<double>(to_ns - from_ns) / 1e9; };
     uint64_t requests = 0;
     Json by_kind = Json::object();
     for (size_t i = 0; i < total.requests.size(); ++i) {
       requests += total.requests[i];
       by_kind[std::string(env::kRequestKindNames[i])] = total.requests[i];
     }
+    const int64_t submitted = state_.created_ns;
     Json accounting = {{"S3Requests", requests},
                        {"S3RequestsByKind", by_kind},
                        {"S3Bytes", total.bytes_received},
-                       {"SecondsInTotal", seconds(SteadyClock::now() - submitted_)}};
-    if (training_started_) {
-      accounting["SecondsToStart"] = seconds(*training_started_ - submitted_);
-      if (training_ended_) accounting["SecondsOfTraining"] = seconds(*training_ended_ - *training_started_);
-      if (first_batch_s_ && std::isfinite(*first_batch_s_)) {
-        accounting["SecondsToFirstBatch"] = seconds(*training_started_ - submitted_) + *first_batch_s_;
+                       {"SecondsInTotal", seconds_since(submitted, WallTimeNs())}};
+    if (state_.training_started_ns) {
+      const double to_start = seconds_since(submitted, *state_.training_started_ns);
+      accounting["SecondsToStart"] = to_start;
+      if (state_.training_ended_ns) {
+        accounting["SecondsOfTraining"] = seconds_since(*state_.training_started_ns, *state_.training_ended_ns);
       }
-      if (first_metric_) accounting["SecondsToFirstMetric"] = seconds(*first_metric_ - submitted_);
+      const auto samples = services_.store.Samples(job_.name);
+      for (const auto& sample : samples.value_or(std::vector<MetricSample>{})) {
+        if (!accounting.contains("SecondsToFirstMetric"))
+          accounting["SecondsToFirstMetric"] = seconds_since(submitted, sample.at_ns);
+        if (sample.name != "first_batch_seconds" || !std::isfinite(sample.value)) continue;
+        accounting["SecondsToFirstBatch"] = to_start + sample.value;
+        break;
+      }
     }
     Record("accounting", std::move(accounting));
   }
 
   const TrainingJob& job_;
-  const RunOptions& options_;
+  const RunOptions options_;
   const RunServices& services_;
+  const std::string& state_directory_;
+  JobState state_;
   std::unique_ptr<MetricReader> metrics_;
   const std::string directory_, ml_;
   const StopCheck stopped_ = [this] { return StopLevelNow() > 0; };
-  Machine machine_;
-  SandboxView view_;
-  SteadyClock::time_point submitted_, last_stop_poll_{};
-  std::optional<SteadyClock::time_point> training_started_, training_ended_, first_metric_;
-  std::optional<double> first_batch_s_;
-  bool stop_requested_ = false, stop_seen_ = false, timed_out_ = false;
+  std::vector<Host> hosts_;
+  TrainerProgram program_;
+  std::string program_text_ = "its program", lost_text_;
+  SteadyClock::time_point last_stop_poll_{};
+  bool trainer_is_lost_ = false, runs_elsewhere_ = false;
   FileSystemCounters downloads_;
   std::map<std::string, FileSystemCounters> counters_before_;
-  std::vector<MetricSample> samples_;
-  LogTail tail_;
   VolumeParts kept_;
-  uint64_t log_bytes_ = 0;
 };
 
 }  // namespace
 
-std::string LogPath(const std::string& state_directory, const std::string& job) {
-  return state_directory + "/jobs/" + job + "/log";
+Json ToJson(const RunOptions& options) {
+  return {{"sandbox", options.sandbox},
+          {"file_mode_connections", options.file_mode_connections},
+          {"python", options.python},
+          {"stop_grace_ms", options.stop_grace.count()},
+          {"tuning_job", options.tuning_job}};
 }
 
-Result<JobState> RunTrainingJob(const TrainingJob& job, const RunOptions& options, const RunServices& services) {
-  LEAT_ASSIGN_OR_RETURN(auto metrics, MetricReader::Make(job.metrics));
+RunOptions RunOptionsFrom(const Json& json) {
+  RunOptions options;
+  options.sandbox = json.value("sandbox", options.sandbox);
+  options.file_mode_connections = json.value("file_mode_connections", options.file_mode_connections);
+  options.python = json.value("python", options.python);
+  options.stop_grace = std::chrono::milliseconds(json.value("stop_grace_ms", options.stop_grace.count()));
+  options.tuning_job = json.value("tuning_job", options.tuning_job);
+  return options;
+}
+
+Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store) {
+  LEAT_RETURN_IF_ERROR(MetricReader::Make(job.metrics));
   if (options.sandbox) LEAT_RETURN_IF_ERROR(CheckSandbox());
-  return TrainingRun(job, options, services, std::move(metrics)).Run();
+  const Event created{
+      "created",
+      WallTimeNs(),
+      {{"request", job.request}, {"options", ToJson(options)}, {"tuning_job", options.tuning_job}}};
+  Status status = store.Create(JobKind::kTraining, job.name, created);
+  if (status || status.error().code != ErrorCode::kExists) return status;
+  return Fail(ErrorCode::kExists,
+              "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job "
+              "with this name already exists (" +
+                  TrainingJobArn(job.name) + "); choose another TrainingJobName (leat jobs describe " + job.name +
+                  " shows the one that has it)");
+}
+
+Result<JobState> RunTrainingJob(const std::string& name, const RunServices& services) {
+  LEAT_ASSIGN_OR_RETURN(JobState state, services.store.Load(name));
+  if (state.IsTerminal()) return state;
+  const TrainingJobCheck check = CheckTrainingJob(state.request);
+  LEAT_RETURN_IF_ERROR(StatusOf(check.problems, name));
+  LEAT_ASSIGN_OR_RETURN(auto metrics, MetricReader::Make(check.job.metrics));
+  return TrainingRun(check.job, std::move(state), services, std::move(metrics)).Run();
 }
 
 }  // namespace leat::jobs

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// One training job from submission to its end: the states of SageMaker's contract, its files, the script, the
-// artifacts. Blocking, for minutes or days, on the caller's thread; several may run at once on threads of their own.
+// One training job from submission to its end: the states of SageMaker's contract, its files, the script on each of its
+// hosts, the artifacts. Everything that is done is recorded as an event first or after, so that a job can be taken up
+// by another process at any point: its trainer is adopted where it runs, and everything else is done again.
 #pragma once
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "jobs/contract.h"
 #include "jobs/event.h"
 #include "jobs/job_store.h"
 #include "jobs/services.h"
@@ -14,27 +17,36 @@
 
 namespace leat::jobs {
 
+// As the job was submitted; kept with it.
 struct RunOptions {
-  std::string state_directory;  // jobs live below it, in jobs/<name>/
-  bool sandbox = true;          // false: no /opt/ml, SM_* variables point into the job's directory
+  bool sandbox = true;  // false: no /opt/ml, SM_* variables point into the job's directory
   unsigned file_mode_connections = 64;
   std::string python = "python3";
   std::chrono::milliseconds stop_grace{120000};  // between SIGTERM and SIGKILL, as the service gives
   std::string tuning_job;                        // whose child this is; empty: nobody's
 };
+Json ToJson(const RunOptions& options);
+RunOptions RunOptionsFrom(const Json& json);
 
 struct RunServices {
+  std::string state_directory;  // jobs live below it, in jobs/<name>/
   JobStore& store;
   FileSystemResolver& file_systems;
   RepositoryFactory& repositories;
   RunObserver& observer;
   const StopLevel& stop;
+  std::vector<std::string> environment;  // the submitter's, NAME=value
+  std::vector<Machine> machines;         // what each host may use; empty: as many of the whole machine as are asked for
 };
 
-// The job's final state, also when it failed or was stopped. An error when there is no job: its name is taken
-// (kExists), its metrics do not compile, the sandbox is not allowed, or its state cannot be stored.
-Result<JobState> RunTrainingJob(const TrainingJob& job, const RunOptions& options, const RunServices& services);
+// Enters the job into the store, from where RunTrainingJob takes it. kExists: its name is taken. kInvalidArgument: its
+// metrics do not compile. What the sandbox needs is checked too.
+Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store);
 
-std::string LogPath(const std::string& state_directory, const std::string& job);
+// Runs the job to its end, from wherever it stands; blocks for minutes or days, on the caller's thread. At most one
+// call at a time for one job, which the supervisor's lock on the state directory assures. Returns the final state, also
+// of one that failed or was stopped. An error leaves the job as it is: kNotFound: there is none, kBusy: its trainer
+// runs on another machine that shares the state directory.
+Result<JobState> RunTrainingJob(const std::string& name, const RunServices& services);
 
 }  // namespace leat::jobs

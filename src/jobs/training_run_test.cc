@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -65,12 +67,12 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
     char name[] = "/tmp/leat-run-XXXXXX";
     root_ = mkdtemp(name);
     fs::create_directories(root_ + "/code");
-    options_.state_directory = root_ + "/state";
+    state_directory_ = root_ + "/state";
     options_.sandbox = GetParam();
     options_.stop_grace = std::chrono::milliseconds(1500);
     file_systems_.root = root_ + "/mounted";
     fs::create_directories(file_systems_.root + "/dir");
-    store_ = JobStore::Open(options_.state_directory).value();
+    store_ = JobStore::Open(state_directory_).value();
   }
   ~TrainingRunTest() override { fs::remove_all(root_); }
   void SetUp() override {
@@ -92,13 +94,23 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
   JobState Run(const Json& request) {
     const auto check = CheckTrainingJob(request);
     EXPECT_TRUE(StatusOf(check.problems, "request")) << StatusOf(check.problems, "request").error().message;
-    auto state = RunTrainingJob(check.job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
+    const Status submitted = SubmitTrainingJob(check.job, options_, *store_);
+    EXPECT_TRUE(submitted) << submitted.error().message;
+    auto state = RunTrainingJob(check.job.name, Services());
     EXPECT_TRUE(state) << state.error().message;
     return state.value_or(JobState{});
   }
-  std::string Log() { return ReadFile(LogPath(options_.state_directory, "job")).value_or(""); }
+  RunServices Services() {
+    std::vector<std::string> environment;
+    for (char** entry = environ; *entry; ++entry) environment.emplace_back(*entry);
+    return {state_directory_, *store_, file_systems_, bucket_, listener_, stop_, environment, {}};
+  }
+  std::string LogPath(const std::string& job, uint32_t host = 0) {
+    return HostDirectory(state_directory_, job, host) + "/log.0";
+  }
+  std::string Log() { return ReadFile(LogPath("job")).value_or(""); }
 
-  std::string root_;
+  std::string root_, state_directory_;
   RunOptions options_;
   Bucket bucket_;
   Directories file_systems_;
@@ -142,9 +154,8 @@ printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/ex
   EXPECT_EQ(state.accounting["S3Bytes"], 500 + 10);
   EXPECT_GT(state.accounting["SecondsToFirstBatch"], 0.5);
   EXPECT_EQ(store_->Samples("job")->size(), 3u);
-  EXPECT_FALSE(fs::exists(options_.state_directory + "/jobs/job/ml"));
-  auto again =
-      RunTrainingJob(CheckTrainingJob(request).job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
+  EXPECT_FALSE(fs::exists(state_directory_ + "/jobs/job/ml"));
+  auto again = SubmitTrainingJob(CheckTrainingJob(request).job, options_, *store_);
   EXPECT_EQ(again.error().code, ErrorCode::kExists);
   EXPECT_THAT(again.error().message, HasSubstr("Training job names must be unique within an AWS account and region"));
   EXPECT_THAT(again.error().message, HasSubstr("choose another TrainingJobName (leat jobs describe job shows"));
@@ -262,7 +273,7 @@ TEST_P(TrainingRunTest, StopEndsADownloadFromBothSources) {
     };
     EXPECT_EQ(Run(request).status, "Stopped");
   }
-  EXPECT_FALSE(fs::exists(LogPath(options_.state_directory, "by-signal")));
+  EXPECT_FALSE(fs::exists(LogPath("by-signal")));
 }
 
 TEST_P(TrainingRunTest, AnUploadThatFailsKeepsTheModel) {
@@ -270,7 +281,7 @@ TEST_P(TrainingRunTest, AnUploadThatFailsKeepsTheModel) {
   const JobState state = Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n"));
   EXPECT_EQ(state.status, "Failed");
   EXPECT_EQ(bucket_.store->FaultsFired(), 1);
-  const std::string volume = options_.state_directory + "/jobs/job/ml";
+  const std::string volume = state_directory_ + "/jobs/job/ml";
   EXPECT_THAT(state.failure_reason, StartsWith("ClientError: uploading s3://bucket/out/job/output/model"));
   EXPECT_THAT(state.failure_reason, testing::EndsWith("; the model is kept in " + volume + "/model"));
   EXPECT_EQ(ReadFile(volume + "/model/weights").value(), "weights");
@@ -289,7 +300,7 @@ TEST_P(TrainingRunTest, ASecondStopGivesAnUploadUp) {
   });
   EXPECT_EQ(Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n")).status, "Stopped");
   EXPECT_EQ(bucket_.store->FaultsFired(), 1);
-  EXPECT_TRUE(fs::exists(options_.state_directory + "/jobs/job/ml/model/weights"));
+  EXPECT_TRUE(fs::exists(state_directory_ + "/jobs/job/ml/model/weights"));
   EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("the model is kept in")));
 }
 
@@ -298,7 +309,7 @@ TEST_P(TrainingRunTest, AMissingBucketIsFoundBeforeTheScriptRuns) {
   request["OutputDataConfig"]["S3OutputPath"] = "s3://none/out";
   EXPECT_THAT(Run(request).failure_reason, StartsWith("ClientError: OutputDataConfig.S3OutputPath s3://none/out"));
   EXPECT_THAT(listener_.statuses, testing::ElementsAre("Starting", "Failed"));
-  EXPECT_FALSE(fs::exists(LogPath(options_.state_directory, "job")));
+  EXPECT_FALSE(fs::exists(LogPath("job")));
 }
 
 TEST_P(TrainingRunTest, OutputThatMayNotBeListedIsTried) {
@@ -312,7 +323,7 @@ TEST_P(TrainingRunTest, CheckpointsAreKept) {
   Json request = Request("printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
   request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}, {"LocalPath", "/opt/ml/saved/ckpt/"}};
   EXPECT_EQ(Run(request).status, "Completed");
-  const std::string kept = options_.state_directory + "/jobs/job/checkpoints";
+  const std::string kept = state_directory_ + "/jobs/job/checkpoints";
   EXPECT_EQ(ReadFile(kept + "/c").value_or(""), "c");
   EXPECT_THAT(listener_.warnings, testing::Contains("checkpoints are kept in " + kept));
 }
@@ -331,18 +342,10 @@ TEST_P(TrainingRunTest, AProgramThatCannotStartSaysWhy) {
   EXPECT_THAT(state.failure_reason, HasSubstr("ermission denied"));
 }
 
-TEST_P(TrainingRunTest, ALiveJobsNameIsTakenThoughItIsInNoStoreYet) {
-  const auto lock = TakeJobLock(TrainingLockPath(options_.state_directory, "job"));
-  const auto check = CheckTrainingJob(Request("exit 0\n"));
-  auto state = RunTrainingJob(check.job, options_, {*store_, file_systems_, bucket_, listener_, stop_});
-  EXPECT_EQ(state.error().code, ErrorCode::kExists);
-}
-
-TEST_P(TrainingRunTest, TheScriptDoesNotHoldTheJobsLock) {
-  const std::string mark = TrainingLockPath(options_.state_directory, "job");
-  EXPECT_EQ(Run(Request("ls -l /proc/self/fd; ls -l /proc/$PPID/fd\n")).status, "Completed");
-  EXPECT_THAT(Log(), testing::Not(HasSubstr(mark)));
-  EXPECT_TRUE(TakeJobLock(mark));
+TEST_P(TrainingRunTest, TheScriptHoldsNothingOfOurs) {
+  EXPECT_EQ(Run(Request("ls -l /proc/self/fd\n")).status, "Completed");
+  EXPECT_THAT(Log(), testing::Not(HasSubstr("jobs.db")));
+  EXPECT_THAT(Log(), testing::Not(HasSubstr("/jobs/job/trainer")));
 }
 
 TEST_P(TrainingRunTest, MaxRuntimeStops) {
@@ -364,6 +367,102 @@ TEST_P(TrainingRunTest, CodeFromAnArchiveInTheBucket) {
   request["HyperParameters"]["sagemaker_submit_directory"] = "\"s3://bucket/src/sourcedir.tar.gz\"";
   EXPECT_EQ(Run(request).status, "Completed");
   EXPECT_EQ(Log(), "from an archive\n");
+}
+
+TEST_P(TrainingRunTest, HostsSeeEachOtherAndTheirModelsAreOne) {
+  Json request = Request(
+      "echo \"$SM_CURRENT_HOST of $SM_HOSTS, master $MASTER_ADDR\"; echo acc=0.5\n"
+      "printf $SM_CURRENT_HOST > \"$SM_MODEL_DIR/$SM_CURRENT_HOST\"; printf $SM_CURRENT_HOST > "
+      "\"$SM_MODEL_DIR/shared\"\n"
+      "grep -c '\"current_host\":\"'$SM_CURRENT_HOST'\"' \"$SM_INPUT_CONFIG_DIR/resourceconfig.json\"\n");
+  request["ResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 2}};
+  const JobState state = Run(request);
+  ASSERT_EQ(state.status, "Completed") << state.failure_reason;
+  EXPECT_EQ(Log(), "algo-1 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
+  EXPECT_EQ(ReadFile(LogPath("job", 1)).value_or(""),
+            "algo-2 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
+  EXPECT_EQ(store_->Samples("job")->size(), 2u);
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/m.tar.gz", bucket_.store->Contents().at("out/job/output/model.tar.gz"),
+                                  0644, false));
+  fs::create_directory(root_ + "/m");
+  ASSERT_TRUE(ExtractArchive(root_ + "/m.tar.gz", root_ + "/m"));
+  EXPECT_EQ(ReadFile(root_ + "/m/algo-1").value_or(""), "algo-1");
+  EXPECT_EQ(ReadFile(root_ + "/m/algo-2").value_or(""), "algo-2");
+  EXPECT_EQ(ReadFile(root_ + "/m/shared").value_or(""), "algo-1");
+  EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("several hosts wrote model/shared")));
+}
+
+TEST_P(TrainingRunTest, OneHostsFailureEndsTheOthers) {
+  Json request = Request("[ $SM_CURRENT_HOST = algo-2 ] && { echo broken >&2; exit 5; }\nsleep 600\n");
+  request["ResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 2}};
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Failed");
+  EXPECT_EQ(state.failure_reason, "AlgorithmError: broken, exit code: 5");
+}
+
+// What a supervisor does that is killed at a given line of the log; the job's state is only in files and in the store.
+TEST_P(TrainingRunTest, AnotherSupervisorTakesTheJobUp) {
+  const std::string go = root_ + "/code/go";
+  Json request = Request("echo acc=0.1; echo first=0.5; until [ -e \"" + go +
+                         "\" ]; do sleep 0.02; done; echo acc=0.2; echo m > \"$SM_MODEL_DIR/m\"\n");
+  ASSERT_TRUE(SubmitTrainingJob(CheckTrainingJob(request).job, options_, *store_));
+  const pid_t killed = fork();
+  if (killed == 0) {
+    auto store = JobStore::Open(state_directory_).value();
+    Listener listener;
+    listener.on_line = [](const std::string& line) {
+      if (line == "first=0.5") raise(SIGKILL);
+    };
+    Bucket bucket;  // the other one's threads are not in this process
+    const StopLevel stop{0};
+    (void)RunTrainingJob(
+        "job", {state_directory_, *store, file_systems_, bucket, listener, stop, Services().environment, {}});
+    _exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(killed, &status, 0), killed);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(store_->Load("job")->secondary, "Training");
+  ASSERT_TRUE(WriteFileAtomically(go, "", 0600, false));
+  const auto state = RunTrainingJob("job", Services());
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->status, "Completed") << state->failure_reason;
+  EXPECT_EQ(state->attempt, 1u);
+  std::vector<double> values;
+  const auto samples = store_->Samples("job").value();
+  for (const auto& sample : samples) {
+    if (sample.name == "acc") values.push_back(sample.value);
+  }
+  EXPECT_THAT(values, testing::ElementsAre(0.1, 0.2));  // each once
+  EXPECT_EQ(Log(), "acc=0.1\nfirst=0.5\nacc=0.2\n");
+}
+
+TEST_P(TrainingRunTest, ALostTrainerIsRetriedWithItsCheckpoints) {
+  Json request = Request(
+      "c=\"${SM_MODEL_DIR%/model}/checkpoints/c\"; [ -e \"$c\" ] && { echo again; exit 0; }\n"
+      "echo 1 > \"$c\"; echo ready; sleep 600\n");
+  request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}};
+  request["RetryStrategy"] = {{"MaximumRetryAttempts", 1}};
+  listener_.on_line = [&](const std::string& line) {
+    if (line != "ready") return;
+    const std::string text = ReadFile(state_directory_ + "/jobs/job/trainer").value();
+    kill(static_cast<pid_t>(ParseUnsigned(Trim(text.substr(text.rfind(' ')))).value()), SIGKILL);
+  };
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Completed") << state.failure_reason;
+  EXPECT_EQ(state.attempt, 2u);
+  EXPECT_EQ(Log(), "again\n");
+  EXPECT_EQ(ReadFile(state_directory_ + "/jobs/job/attempt-1/log.0").value_or(""), "ready\n");
+}
+
+TEST_P(TrainingRunTest, ALostTrainerWithoutARetryIsAnInternalError) {
+  listener_.on_line = [&](const std::string&) {
+    const std::string text = ReadFile(state_directory_ + "/jobs/job/trainer").value();
+    kill(static_cast<pid_t>(ParseUnsigned(Trim(text.substr(text.rfind(' ')))).value()), SIGKILL);
+  };
+  const JobState state = Run(Request("echo ready; sleep 600\n"));
+  EXPECT_EQ(state.status, "Failed");
+  EXPECT_THAT(state.failure_reason, StartsWith("InternalServerError: the script's parent process ended"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Sandbox, TrainingRunTest, testing::Bool(),

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "jobs/channel.h"
 #include "jobs/services.h"
 
 namespace leat::jobs {
@@ -29,6 +30,12 @@ struct DownloadResult {
 // what was in flight has been cancelled.
 Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string& uri, const std::string& directory,
                                       unsigned connections, const StopCheck& stopped);
+// What a host gets of a File mode channel (of an S3DataSource that is no augmented manifest), into `directory`. What was
+// asked for is added to `counters`, also when the download fails. Failures as DownloadPrefix; a host that gets nothing
+// of a channel which has something is none. kInvalidArgument: a manifest that is none.
+Result<DownloadResult> DownloadChannel(RepositoryFactory& repositories, const Channel& channel, HostShare share,
+                                       const std::string& directory, unsigned connections, FileSystemCounters& counters,
+                                       const StopCheck& stopped);
 // One object into one file.
 Status DownloadObject(env::ObjectStore& store, const std::string& key, const std::string& path,
                       const StopCheck& stopped);
@@ -38,12 +45,15 @@ class ArtifactWriter {
  public:
   virtual ~ArtifactWriter() = default;
   virtual Status Write(std::span<const std::byte> bytes) = 0;
-  virtual Status Finish() = 0;
+  // The object's new ETag; empty for a file.
+  virtual Result<std::string> Finish() = 0;
 };
 // `uri`: the artifact itself, "s3://bucket/key" or "file:///path". `stopped` ends any wait of the writer's, with
 // kCancelled.
 Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& repositories, const std::string& uri,
                                                      const StopCheck& stopped);
+// The same for one key of a repository that is open already.
+std::unique_ptr<ArtifactWriter> WriteObject(Repository repository, const std::string& key, const StopCheck& stopped);
 // Whether artifacts may go below `uri`, as far as that can be told without writing: the bucket answers a LIST, the
 // directory is there or can be made. kDenied: S3 does not let us list, which says nothing of writing.
 Status ProbeOutput(RepositoryFactory& repositories, const std::string& uri, const StopCheck& stopped);

@@ -34,11 +34,11 @@ class FileArtifact final : public ArtifactWriter {
     offset_ += bytes.size();
     return {};
   }
-  Status Finish() override {
+  Result<std::string> Finish() override {
     if (fsync(file_.get()) != 0) return FailErrno(errno, temporary_);
     if (rename(temporary_.c_str(), path_.c_str()) != 0) return FailErrno(errno, path_);
     temporary_.clear();
-    return {};
+    return std::string();
   }
 
  private:
@@ -74,23 +74,21 @@ class S3Artifact final : public ArtifactWriter {
     }
     return {};
   }
-  Status Finish() override {
+  Result<std::string> Finish() override {
     env::ObjectStore& store = *repository_.store;
     if (upload_id_.empty()) {
       env::PutRequest put;
       put.key = key_;
       put.body = std::make_shared<const std::string>(std::move(buffer_));
-      LEAT_RETURN_IF_ERROR(
-          AwaitUnlessStopped<std::string>(stopped_, [&](auto done) { store.Put(std::move(put), std::move(done)); }));
-      return {};
+      return AwaitUnlessStopped<std::string>(stopped_, [&](auto done) { store.Put(std::move(put), std::move(done)); });
     }
     if (!buffer_.empty()) LEAT_RETURN_IF_ERROR(SendPart());
     while (!in_flight_.empty()) LEAT_RETURN_IF_ERROR(TakeOldest());
-    LEAT_RETURN_IF_ERROR(AwaitUnlessStopped<std::string>(stopped_, [&](auto done) {
+    auto etag = AwaitUnlessStopped<std::string>(stopped_, [&](auto done) {
       store.CompleteMultipartUpload(key_, upload_id_, std::move(parts_), std::move(done));
-    }));
-    upload_id_.clear();
-    return {};
+    });
+    if (etag) upload_id_.clear();
+    return etag;
   }
 
  private:
@@ -141,9 +139,11 @@ Status CopyFile(RepositoryFactory& repositories, const std::string& path, const 
     const ssize_t got = read(file.get(), buffer.data(), buffer.size());
     if (got < 0) return FailErrno(errno, path);
     if (stopped && stopped()) return Fail(ErrorCode::kCancelled, "stopped");
-    if (got == 0) return writer->Finish();
+    if (got == 0) break;
     LEAT_RETURN_IF_ERROR(writer->Write({buffer.data(), static_cast<size_t>(got)}));
   }
+  LEAT_RETURN_IF_ERROR(writer->Finish());
+  return {};
 }
 
 }  // namespace
@@ -161,7 +161,11 @@ Result<std::unique_ptr<ArtifactWriter>> OpenArtifact(RepositoryFactory& reposito
   const RepositoryLocation location = LocationOf(uri);
   LEAT_ASSIGN_OR_RETURN(Repository repository,
                         repositories.Open(location.repository, static_cast<unsigned>(kPartsInFlightMax)));
-  return std::unique_ptr<ArtifactWriter>(std::make_unique<S3Artifact>(std::move(repository), location.key, stopped));
+  return WriteObject(std::move(repository), location.key, stopped);
+}
+
+std::unique_ptr<ArtifactWriter> WriteObject(Repository repository, const std::string& key, const StopCheck& stopped) {
+  return std::make_unique<S3Artifact>(std::move(repository), key, stopped);
 }
 
 Status ProbeOutput(RepositoryFactory& repositories, const std::string& uri, const StopCheck& stopped) {

@@ -52,16 +52,13 @@ std::string JobDirectory(const std::string& state_directory, const std::string& 
   return state_directory + "/jobs/" + training_job;
 }
 
-std::string JobVolume(const std::string& state_directory, const std::string& training_job) {
-  return JobDirectory(state_directory, training_job) + "/ml";
+std::string HostDirectory(const std::string& state_directory, const std::string& training_job, uint32_t host) {
+  const std::string directory = JobDirectory(state_directory, training_job);
+  return host == 0 ? directory : directory + "/algo-" + std::to_string(host + 1);
 }
 
-std::string HostsPath(const std::string& state_directory, const std::string& training_job) {
-  return JobDirectory(state_directory, training_job) + "/hosts";
-}
-
-std::string TrainingLockPath(const std::string& state_directory, const std::string& training_job) {
-  return JobDirectory(state_directory, training_job) + "/lock";
+std::string JobVolume(const std::string& state_directory, const std::string& training_job, uint32_t host) {
+  return HostDirectory(state_directory, training_job, host) + "/ml";
 }
 
 std::string TuningLockPath(const std::string& state_directory, const std::string& tuning_job) {
@@ -82,6 +79,18 @@ Result<FileDescriptor> TakeJobLock(const std::string& path) {
     return Fail(ErrorCode::kNotSupported, path + " cannot be locked: this file system has no locks");
   }
   return FailErrno(errno, path);
+}
+
+Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
+                           const std::string& checkpoint_path) {
+  const std::string from = JobDirectory(state_directory, training_job) + "/checkpoints";
+  const std::string to = JobVolume(state_directory, training_job) + "/" + checkpoint_path;
+  if (checkpoint_path.empty() || !IsDirectoryWithEntries(from)) return {};
+  std::error_code error;
+  fs::remove(to, error);  // made empty for this attempt
+  fs::rename(from, to, error);
+  if (error) return Fail(ErrorCode::kIo, "moving the checkpoints from " + from + " to " + to + ": " + error.message());
+  return {};
 }
 
 Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,
@@ -110,7 +119,14 @@ std::string KeptText(const std::string& state_directory, const std::string& trai
 
 Status RemoveVolume(const std::string& state_directory, const std::string& training_job, VolumeParts keep) {
   const std::string volume = JobVolume(state_directory, training_job);
-  unlink(HostsPath(state_directory, training_job).c_str());
+  unlink((JobDirectory(state_directory, training_job) + "/hosts").c_str());
+  // The other hosts': what they made is the first's by now.
+  for (uint32_t host = 1; fs::exists(HostDirectory(state_directory, training_job, host)); ++host) {
+    std::error_code error;
+    fs::remove_all(JobVolume(state_directory, training_job, host), error);
+    if (error) return Fail(ErrorCode::kIo, "the volume of a host could not be removed: " + error.message());
+    unlink((HostDirectory(state_directory, training_job, host) + "/hosts").c_str());
+  }
   std::vector<std::string> kept;
   if (keep.model) kept.emplace_back("model");
   if (keep.output_data) kept.emplace_back("output/data");

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A job's files in the state directory. jobs/<name>/ of a training job: `ml` (its volume: what the script sees at
-// /opt/ml, which ends with the job), `hosts` (its /etc/hosts, likewise), `log`, `lock`, and `checkpoints` where those
-// are kept. tuning-jobs/<name>/: `lock`. Blocking; any thread, but one call at a time for one job, which the lock
-// assures.
+// A job's files in the state directory. jobs/<name>/ of a training job is its first host's directory, and
+// jobs/<name>/algo-N/ another's: `ml` (its volume: what the script sees at /opt/ml, which ends with the job), `hosts`
+// (its /etc/hosts, likewise), and what the trainer leaves (trainer_process.h: `trainer`, `exit`, `log.N`). jobs/<name>/
+// also has `environment` (the script's, until the job ends), `checkpoints` where those are kept, and `attempt-N/` with
+// the logs of attempts that were lost. tuning-jobs/<name>/: `lock`. Blocking; any thread, but one call at a time for
+// one job.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/file.h"
@@ -13,12 +16,12 @@
 namespace leat::jobs {
 
 std::string JobDirectory(const std::string& state_directory, const std::string& training_job);
-std::string JobVolume(const std::string& state_directory, const std::string& training_job);
-std::string HostsPath(const std::string& state_directory, const std::string& training_job);
+// Of the host with that number, from 0 on.
+std::string HostDirectory(const std::string& state_directory, const std::string& training_job, uint32_t host);
+std::string JobVolume(const std::string& state_directory, const std::string& training_job, uint32_t host = 0);
 
 // Held by whoever runs the job, for as long as the descriptor is open (no other program inherits it). It holds between
 // machines and between containers that share the state directory, where process numbers mean nothing.
-std::string TrainingLockPath(const std::string& state_directory, const std::string& training_job);
 std::string TuningLockPath(const std::string& state_directory, const std::string& tuning_job);
 // Takes the lock without waiting; makes its directory. kBusy: somebody holds it. kNotSupported: this file system has no
 // locks.
@@ -28,6 +31,9 @@ Result<FileDescriptor> TakeJobLock(const std::string& path);
 // there was nothing.
 Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,
                                     const std::string& checkpoint_path);
+// Moves them back into the volume, for the next attempt.
+Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
+                           const std::string& checkpoint_path);
 struct VolumeParts {
   bool model = false, output_data = false;
 };
@@ -35,7 +41,7 @@ struct VolumeParts {
 VolumeParts PartsWithEntries(const std::string& state_directory, const std::string& training_job);
 // Tells where they are kept; empty: none is.
 std::string KeptText(const std::string& state_directory, const std::string& training_job, VolumeParts kept);
-// Removes the volume but for the parts to keep, and the hosts file.
+// Removes the volume of the first host but for the parts to keep, those of the others, and the hosts files.
 Status RemoveVolume(const std::string& state_directory, const std::string& training_job, VolumeParts keep = {});
 
 }  // namespace leat::jobs

@@ -6,7 +6,11 @@
 namespace leat {
 namespace {
 
-constexpr size_t kShownCharactersMax = 80;  // of a wrong value, in a message
+constexpr size_t kShownCharactersMax = 80;  // of a wrong value, or of a map's key, in a message
+
+std::string Shortened(const std::string& text) {
+  return text.size() > kShownCharactersMax ? text.substr(0, kShownCharactersMax) + "..." : text;
+}
 
 }  // namespace
 
@@ -27,9 +31,8 @@ std::string RequestReader::Join(const std::string& path, const std::string& name
 }
 
 void RequestReader::Problem(const std::string& path, const Json* value, const std::string& rule) {
-  std::string shown = value ? value->dump(-1, ' ', true, Json::error_handler_t::replace) : "";
-  if (shown.size() > kShownCharactersMax) shown = shown.substr(0, kShownCharactersMax) + "...";
-  problems.push_back({path, shown, rule});
+  const std::string shown = value ? value->dump(-1, ' ', true, Json::error_handler_t::replace) : "";
+  problems.push_back({path, Shortened(shown), rule});
 }
 
 const RequestReader::Json* RequestReader::Object(const Json& parent, const std::string& path, const char* name,
@@ -117,18 +120,22 @@ std::map<std::string, std::string> RequestReader::TextMap(const Json& parent, co
   if (object->size() > items_max) {
     Problem(Join(path, name), &*object, "must have at most " + std::to_string(items_max) + " entries");
   }
+  // Of too many, no more than that is told.
+  RequestReader unheard;
+  RequestReader& reader = object->size() > items_max ? unheard : *this;
   for (const auto& [key, value] : object->items()) {
-    const std::string here = Join(path, name) + "[\"" + key + "\"]";
+    const std::string here = Join(path, name) + "[\"" + Shortened(key) + "\"]";
     if (key.empty() || key.size() > key_max) {
-      Problem(here, &value, "the key must have 1 to " + std::to_string(key_max) + " characters");
+      reader.Problem(here, &value, "the key must have 1 to " + std::to_string(key_max) + " characters");
     }
     if (!value.is_string() || value.get_ref<const std::string&>().size() > value_max) {
-      Problem(here, &value,
-              "must be text of at most " + std::to_string(value_max) + " characters (numbers are written in quotes)");
+      reader.Problem(
+          here, &value,
+          "must be text of at most " + std::to_string(value_max) + " characters (numbers are written in quotes)");
       continue;
     }
     if (value.get_ref<const std::string&>().find('\0') != std::string::npos) {
-      Problem(here, &value, "must not hold a NUL character");
+      reader.Problem(here, &value, "must not hold a NUL character");
       continue;
     }
     map[key] = value.get<std::string>();

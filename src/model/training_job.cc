@@ -15,7 +15,11 @@ using Json = nlohmann::json;
 constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 20, kMetricsMax = 40,
                  kArgumentsMax = 100, kArgumentMax = 256, kHyperparametersMax = 100, kHyperparameterKeyMax = 256,
                  kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512;
-constexpr int64_t kRuntimeMax = 2419200;
+constexpr int64_t kRuntimeMax = 2419200, kRetryAttemptsMax = 30;
+constexpr size_t kAttributesMax = 16, kAttributeNameMax = 256;
+// Leat's own: hosts of a job share this machine, and members nobody knows are not all told.
+constexpr int64_t kInstancesMax = 16;
+constexpr size_t kUnknownMembersTold = 20, kUnknownMemberCharacters = 80;
 
 // Accepted because the service's clients send them; nothing here needs them.
 const std::set<std::string> kKnownMembers = {"TrainingJobName",
@@ -48,12 +52,11 @@ const std::set<std::string> kKnownMembers = {"TrainingJobName",
                                              "ModelPackageConfig"};
 
 // Of those, the ones that would change what a job does or leaves behind.
-constexpr const char* kUnused[] = {"EnableNetworkIsolation",    "EnableInterContainerTrafficEncryption",
-                                   "EnableManagedSpotTraining", "RetryStrategy",
-                                   "DebugHookConfig",           "DebugRuleConfigurations",
-                                   "TensorBoardOutputConfig",   "ProfilerRuleConfigurations",
-                                   "ExperimentConfig",          "RemoteDebugConfig",
-                                   "ServerlessJobConfig",       "MlflowConfig",
+constexpr const char* kUnused[] = {"EnableNetworkIsolation",  "EnableInterContainerTrafficEncryption",
+                                   "DebugHookConfig",         "DebugRuleConfigurations",
+                                   "TensorBoardOutputConfig", "ProfilerRuleConfigurations",
+                                   "ExperimentConfig",        "RemoteDebugConfig",
+                                   "ServerlessJobConfig",     "MlflowConfig",
                                    "ModelPackageConfig"};
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
@@ -69,21 +72,72 @@ bool IsChannelName(const std::string& name) {
   });
 }
 
-void ReadS3Source(RequestReader& reader, const Json& source, const std::string& path, Channel& channel) {
-  const std::string type = reader.Choice(source, path, "S3DataType", true,
-                                         {"S3Prefix", "ManifestFile", "AugmentedManifestFile", "Converse"}, "");
-  if (!type.empty() && type != "S3Prefix") {
-    reader.Problem(RequestReader::Join(path, "S3DataType"), &source["S3DataType"],
-                   "comes in a later version of Leat; use S3Prefix");
+// "s3://bucket/prefix" of "s3://bucket/prefix//"; "s3://bucket" and "file:///" stay as they are.
+std::string WithoutLastSlash(std::string uri) {
+  const size_t shortest = StartsWith(uri, "s3://") ? 5 : 8;
+  while (uri.size() > shortest && uri.back() == '/') uri.pop_back();
+  return uri;
+}
+
+// Whether `uri` can be one object: it has a key that is no folder.
+bool NamesAnObject(const std::string& uri) {
+  if (uri.back() == '/') return false;
+  return !StartsWith(uri, "s3://") || uri.find('/', 5) != std::string::npos;
+}
+
+bool AsksForSomething(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
+  return !value.is_null() && !value.empty();
+}
+
+void ReadAttributeNames(RequestReader& reader, const Json& source, const std::string& path, S3Source& s3) {
+  const std::string here = RequestReader::Join(path, "AttributeNames");
+  const auto names = source.find("AttributeNames");
+  const bool is_given = names != source.end() && AsksForSomething(*names);
+  if (s3.type != S3DataType::kAugmentedManifest) {
+    if (is_given) reader.Problem(here, &*names, "needs S3DataType AugmentedManifestFile; leave it out");
+    return;
   }
-  const std::string uri = reader.Text(source, path, "S3Uri", true, kUriMax);
-  if (!uri.empty() && !IsUri(uri)) {
+  if (!is_given) {
+    reader.Problem(here, nullptr, "AugmentedManifestFile needs 1 to 16 names, in the order in which they are fed");
+    return;
+  }
+  s3.attribute_names = reader.TextList(source, path, "AttributeNames", kAttributesMax, kAttributeNameMax);
+  for (size_t i = 0; i < s3.attribute_names.size(); ++i) {
+    if (!s3.attribute_names[i].empty()) continue;
+    const Json shown = "";
+    reader.Problem(here + "[" + std::to_string(i) + "]", &shown, "must have 1 to 256 characters");
+  }
+}
+
+S3DataType ReadS3DataType(RequestReader& reader, const Json& source, const std::string& path) {
+  const std::string type = reader.Choice(source, path, "S3DataType", true,
+                                         {"S3Prefix", "ManifestFile", "AugmentedManifestFile", "Converse"}, "S3Prefix");
+  if (type == "Converse") {
+    reader.Problem(RequestReader::Join(path, "S3DataType"), &source["S3DataType"],
+                   "is for jobs that the service runs without a script; use S3Prefix, ManifestFile or "
+                   "AugmentedManifestFile");
+  }
+  if (type == "ManifestFile") return S3DataType::kManifest;
+  return type == "AugmentedManifestFile" ? S3DataType::kAugmentedManifest : S3DataType::kPrefix;
+}
+
+void ReadS3Source(RequestReader& reader, const Json& source, const std::string& path, Channel& channel) {
+  S3Source s3;
+  s3.type = ReadS3DataType(reader, source, path);
+  s3.uri = reader.Text(source, path, "S3Uri", true, kUriMax);
+  if (!s3.uri.empty() && !IsUri(s3.uri)) {
     reader.Problem(RequestReader::Join(path, "S3Uri"), &source["S3Uri"],
                    "must be s3://bucket/prefix or file:///directory");
+  } else if (!s3.uri.empty() && s3.type != S3DataType::kPrefix && !NamesAnObject(s3.uri)) {
+    reader.Problem(RequestReader::Join(path, "S3Uri"), &source["S3Uri"],
+                   "must name the manifest itself: s3://bucket/key or file:///path");
   }
-  reader.Choice(source, path, "S3DataDistributionType", false, {"FullyReplicated", "ShardedByS3Key"},
-                "FullyReplicated");
-  channel.s3 = S3Source{uri};
+  s3.is_sharded = reader.Choice(source, path, "S3DataDistributionType", false, {"FullyReplicated", "ShardedByS3Key"},
+                                "FullyReplicated") == "ShardedByS3Key";
+  ReadAttributeNames(reader, source, path, s3);
+  channel.s3 = std::move(s3);
 }
 
 void ReadFileSystemSource(RequestReader& reader, const Json& source, const std::string& path, Channel& channel) {
@@ -95,8 +149,8 @@ void ReadFileSystemSource(RequestReader& reader, const Json& source, const std::
   const std::string mode = reader.Choice(source, path, "FileSystemAccessMode", true, {"ro", "rw"}, "ro");
   if (mode == "rw") {
     reader.Problem(RequestReader::Join(path, "FileSystemAccessMode"), &source["FileSystemAccessMode"],
-                   "file systems are read-only in this version of Leat; use ro, and write to /opt/ml/model or "
-                   "/opt/ml/output/data");
+                   "writable mounts do not exist yet, file systems are read-only; use ro, and write to /opt/ml/model "
+                   "or /opt/ml/output/data");
   }
   const std::string& directory = file_system.directory_path;
   if (!directory.empty() && directory[0] != '/') {
@@ -106,6 +160,42 @@ void ReadFileSystemSource(RequestReader& reader, const Json& source, const std::
     reader.Problem(RequestReader::Join(path, "DirectoryPath"), &source["DirectoryPath"], "must not hold '..'");
   }
   channel.file_system = file_system;
+}
+
+InputMode ModeOf(const std::string& name) {
+  if (name == "Pipe") return InputMode::kPipe;
+  return name == "FastFile" ? InputMode::kFastFile : InputMode::kFile;
+}
+
+// What of a channel goes together with what.
+void CheckChannel(RequestReader& reader, const Json& value, const std::string& path, const std::string& mode,
+                  const Channel& channel) {
+  const Json mode_shown = mode;
+  const bool is_pipe = channel.input_mode == InputMode::kPipe;
+  if (channel.is_gzip && !is_pipe) {
+    reader.Problem(path + ".CompressionType", &value["CompressionType"],
+                   "needs InputMode Pipe; files come as they are stored");
+  }
+  if (channel.is_record_io && !is_pipe) {
+    reader.Problem(path + ".RecordWrapperType", &value["RecordWrapperType"],
+                   "needs InputMode Pipe; files come as they are stored");
+  }
+  if (channel.s3 && channel.s3->type == S3DataType::kAugmentedManifest && !is_pipe) {
+    reader.Problem(path + ".InputMode", &mode_shown, "must be Pipe for an AugmentedManifestFile");
+  }
+  if (channel.s3 && channel.s3->type == S3DataType::kManifest && channel.input_mode == InputMode::kFastFile) {
+    reader.Problem(path + ".InputMode", &mode_shown, "FastFile needs S3DataType S3Prefix; use File or Pipe");
+  }
+  if (channel.file_system && channel.input_mode != InputMode::kFile) {
+    reader.Problem(path + ".InputMode", &mode_shown,
+                   "a FileSystemDataSource needs File; set it on the channel (a file system reads on demand already)");
+  }
+}
+
+std::optional<int64_t> ReadShuffleSeed(RequestReader& reader, const Json& value, const std::string& path) {
+  const Json* shuffle = reader.Object(value, path, "ShuffleConfig", false);
+  if (!shuffle) return std::nullopt;
+  return reader.Integer(*shuffle, path + ".ShuffleConfig", "Seed", true, INT64_MIN, INT64_MAX);
 }
 
 Channel ReadChannel(RequestReader& reader, const Json& value, const std::string& path, const std::string& default_mode,
@@ -124,14 +214,10 @@ Channel ReadChannel(RequestReader& reader, const Json& value, const std::string&
   }
   channel.content_type = reader.Text(value, path, "ContentType", false, 256);
   const std::string mode = reader.Choice(value, path, "InputMode", false, {"File", "FastFile", "Pipe"}, default_mode);
-  if (reader.Choice(value, path, "CompressionType", false, {"None", "Gzip"}, "None") != "None") {
-    reader.Problem(path + ".CompressionType", &value["CompressionType"],
-                   "needs Pipe mode, which comes in a later version of Leat");
-  }
-  if (reader.Choice(value, path, "RecordWrapperType", false, {"None", "RecordIO"}, "None") != "None") {
-    reader.Problem(path + ".RecordWrapperType", &value["RecordWrapperType"],
-                   "needs Pipe mode, which comes in a later version of Leat");
-  }
+  channel.input_mode = ModeOf(mode);
+  channel.is_gzip = reader.Choice(value, path, "CompressionType", false, {"None", "Gzip"}, "None") == "Gzip";
+  channel.is_record_io = reader.Choice(value, path, "RecordWrapperType", false, {"None", "RecordIO"}, "None") != "None";
+  channel.shuffle_seed = ReadShuffleSeed(reader, value, path);
   const Json* source = reader.Object(value, path, "DataSource", true);
   if (!source) return channel;
   const std::string source_path = path + ".DataSource";
@@ -143,14 +229,38 @@ Channel ReadChannel(RequestReader& reader, const Json& value, const std::string&
   }
   if (s3) ReadS3Source(reader, *s3, source_path + ".S3DataSource", channel);
   if (file_system) ReadFileSystemSource(reader, *file_system, source_path + ".FileSystemDataSource", channel);
-  if (mode != "File") {
-    const Json shown = mode;
-    reader.Problem(
-        path + ".InputMode", &shown,
-        "comes in a later version of Leat; use File, or a FileSystemDataSource whose FileSystemId is the bucket's "
-        "s3:// URL, which reads on demand");
-  }
+  CheckChannel(reader, value, path, mode, channel);
   return channel;
+}
+
+// The FIFOs of a Pipe channel lie beside the other channels' directories, so their names must differ.
+void CheckPipeNames(RequestReader& reader, const std::vector<Channel>& channels) {
+  for (size_t i = 0; i < channels.size(); ++i) {
+    for (const auto& pipe : channels) {
+      const std::string start = pipe.name + "_";
+      const std::string& name = channels[i].name;
+      if (pipe.input_mode != InputMode::kPipe || pipe.name.empty() || !StartsWith(name, start.c_str())) continue;
+      const bool is_epoch =
+          name.size() > start.size() && std::all_of(name.begin() + static_cast<std::ptrdiff_t>(start.size()),
+                                                    name.end(), [](unsigned char c) { return std::isdigit(c); });
+      const Json shown = name;
+      if (is_epoch) {
+        reader.Problem("InputDataConfig[" + std::to_string(i) + "].ChannelName", &shown,
+                       "is the name of a pipe of the channel " + pipe.name + "; rename one of the two");
+      }
+    }
+  }
+}
+
+void ReadChannels(RequestReader& reader, const Json& request, const std::string& default_mode, TrainingJob& job) {
+  const Json* channels = reader.Array(request, "", "InputDataConfig", false, 1, kChannelsMax);
+  if (!channels) return;
+  std::set<std::string> names;
+  for (size_t i = 0; i < channels->size(); ++i) {
+    job.channels.push_back(
+        ReadChannel(reader, (*channels)[i], "InputDataConfig[" + std::to_string(i) + "]", default_mode, names));
+  }
+  CheckPipeNames(reader, job.channels);
 }
 
 void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job, std::string& input_mode) {
@@ -158,6 +268,8 @@ void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job,
   if (!algorithm) return;
   const std::string path = "AlgorithmSpecification";
   input_mode = reader.Choice(*algorithm, path, "TrainingInputMode", true, {"File", "FastFile", "Pipe"}, "File");
+  const auto image = algorithm->find("TrainingImage");
+  if (image != algorithm->end() && image->is_string()) job.training_image = image->get<std::string>();
   for (const char* name : {"TrainingImage", "AlgorithmName"}) {
     if (algorithm->contains(name) && !(*algorithm)[name].is_null()) {
       reader.Problem(
@@ -179,39 +291,98 @@ void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job,
   }
 }
 
-void ReadOutputAndResources(RequestReader& reader, const Json& request, TrainingJob& job) {
-  if (const Json* output = reader.Object(request, "", "OutputDataConfig", true)) {
-    job.output_path = reader.Text(*output, "OutputDataConfig", "S3OutputPath", true, kUriMax);
-    if (!job.output_path.empty() && !IsUri(job.output_path)) {
-      reader.Problem("OutputDataConfig.S3OutputPath", &(*output)["S3OutputPath"],
-                     "must be s3://bucket/prefix or file:///directory");
-    }
-    while (job.output_path.size() > 8 && job.output_path.back() == '/') job.output_path.pop_back();
-    job.compress_artifacts =
-        reader.Choice(*output, "OutputDataConfig", "CompressionType", false, {"GZIP", "NONE"}, "GZIP") == "GZIP";
+void ReadOutput(RequestReader& reader, const Json& request, TrainingJob& job) {
+  const Json* output = reader.Object(request, "", "OutputDataConfig", true);
+  if (!output) return;
+  job.output_path = reader.Text(*output, "OutputDataConfig", "S3OutputPath", true, kUriMax);
+  if (!job.output_path.empty() && !IsUri(job.output_path)) {
+    reader.Problem("OutputDataConfig.S3OutputPath", &(*output)["S3OutputPath"],
+                   "must be s3://bucket/prefix or file:///directory");
   }
-  if (const Json* resources = reader.Object(request, "", "ResourceConfig", false)) {
-    job.instance_type = reader.Text(*resources, "ResourceConfig", "InstanceType", false, 64, "local");
-    const auto count = reader.Integer(*resources, "ResourceConfig", "InstanceCount", false, 1, INT32_MAX);
-    if (count.value_or(1) > 1) {
-      reader.Problem("ResourceConfig.InstanceCount", &(*resources)["InstanceCount"],
-                     "several hosts come in a later version of Leat; use 1");
-    }
-    if (resources->contains("InstanceGroups")) {
-      reader.Problem("ResourceConfig.InstanceGroups", &(*resources)["InstanceGroups"],
-                     "heterogeneous clusters come in a later version of Leat; use InstanceType and InstanceCount 1");
-    }
+  job.output_path = WithoutLastSlash(job.output_path);
+  job.compress_artifacts =
+      reader.Choice(*output, "OutputDataConfig", "CompressionType", false, {"GZIP", "NONE"}, "GZIP") == "GZIP";
+}
+
+void ReadResources(RequestReader& reader, const Json& request, TrainingJob& job) {
+  const Json* resources = reader.Object(request, "", "ResourceConfig", false);
+  if (!resources) return;
+  job.instance_type = reader.Text(*resources, "ResourceConfig", "InstanceType", false, 64, "local");
+  RequestReader count;
+  job.instance_count = static_cast<uint32_t>(
+      count.Integer(*resources, "ResourceConfig", "InstanceCount", false, 1, kInstancesMax).value_or(1));
+  for (auto& problem : count.problems) {
+    problem.rule += ": the hosts of a job share this machine";
+    reader.problems.push_back(std::move(problem));
   }
-  if (const Json* stopping = reader.Object(request, "", "StoppingCondition", false)) {
-    job.max_runtime_s =
-        reader.Integer(*stopping, "StoppingCondition", "MaxRuntimeInSeconds", false, 1, kRuntimeMax).value_or(86400);
+  if (resources->contains("InstanceGroups")) {
+    reader.Problem(
+        "ResourceConfig.InstanceGroups", &(*resources)["InstanceGroups"],
+        "heterogeneous clusters are not supported, all hosts of a job are this machine; use InstanceType and "
+        "InstanceCount");
+  }
+  for (size_t i = 0; i < job.channels.size(); ++i) {
+    const Channel& channel = job.channels[i];
+    if (job.instance_count < 2 || !channel.s3 || !channel.s3->is_sharded) continue;
+    const Json shown = "ShardedByS3Key";
+    if (channel.input_mode == InputMode::kFastFile) {
+      reader.Problem("InputDataConfig[" + std::to_string(i) + "].DataSource.S3DataSource.S3DataDistributionType",
+                     &shown, "needs InputMode File or Pipe where there are several hosts");
+    }
   }
 }
 
-bool AsksForSomething(const Json& value) {
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
-  return !value.is_null() && !value.empty();
+// StoppingCondition, and what needs it: managed spot training.
+void ReadStopping(RequestReader& reader, const Json& request, TrainingJob& job) {
+  bool is_spot = false;
+  if (const auto spot = request.find("EnableManagedSpotTraining"); spot != request.end() && !spot->is_null()) {
+    if (!spot->is_boolean()) reader.Problem("EnableManagedSpotTraining", &*spot, "must be true or false");
+    is_spot = spot->is_boolean() && spot->get<bool>();
+  }
+  const Json* stopping = reader.Object(request, "", "StoppingCondition", false);
+  if (stopping) {
+    job.max_runtime_s = reader.Integer(*stopping, "StoppingCondition", "MaxRuntimeInSeconds", false, 1, kRuntimeMax)
+                            .value_or(job.max_runtime_s);
+  }
+  const std::string path = "StoppingCondition.MaxWaitTimeInSeconds";
+  const bool has_wait =
+      stopping && stopping->contains("MaxWaitTimeInSeconds") && !(*stopping)["MaxWaitTimeInSeconds"].is_null();
+  if (!is_spot) {
+    if (has_wait) job.warnings.push_back(path + " is used with EnableManagedSpotTraining only, and ignored");
+    return;
+  }
+  if (!has_wait) {
+    reader.Problem(path, nullptr,
+                   "EnableManagedSpotTraining needs it: the seconds that the job may wait and run together, at least "
+                   "MaxRuntimeInSeconds");
+    return;
+  }
+  job.max_wait_s = reader.Integer(*stopping, "StoppingCondition", "MaxWaitTimeInSeconds", true, 1, INT32_MAX);
+  if (job.max_wait_s && *job.max_wait_s < job.max_runtime_s) {
+    reader.Problem(path, &(*stopping)["MaxWaitTimeInSeconds"],
+                   "must be at least MaxRuntimeInSeconds (" + std::to_string(job.max_runtime_s) +
+                       "): it covers waiting and running together");
+  }
+}
+
+void ReadRetries(RequestReader& reader, const Json& request, TrainingJob& job) {
+  const Json* strategy = reader.Object(request, "", "RetryStrategy", false);
+  if (!strategy) return;
+  job.retry_attempts_max = static_cast<uint32_t>(
+      reader.Integer(*strategy, "RetryStrategy", "MaximumRetryAttempts", true, 1, kRetryAttemptsMax).value_or(0));
+}
+
+void WarnOfUnknown(const Json& request, TrainingJob& job) {
+  size_t unknown = 0;
+  for (const auto& [name, value] : request.items()) {
+    if (kKnownMembers.count(name) || ++unknown > kUnknownMembersTold) continue;
+    const std::string shown =
+        name.size() > kUnknownMemberCharacters ? name.substr(0, kUnknownMemberCharacters) + "..." : name;
+    job.warnings.push_back("'" + shown + "' is no member of CreateTrainingJob and is ignored");
+  }
+  if (unknown > kUnknownMembersTold) {
+    job.warnings.push_back("so are " + std::to_string(unknown - kUnknownMembersTold) + " more");
+  }
 }
 
 void WarnOfUnused(const Json& request, TrainingJob& job) {
@@ -231,7 +402,10 @@ void WarnOfUnused(const Json& request, TrainingJob& job) {
   if (const auto channels = request.find("InputDataConfig"); channels != request.end() && channels->is_array()) {
     for (size_t i = 0; i < channels->size(); ++i) {
       const Json& channel = (*channels)[i];
-      if (channel.is_object() && channel.contains("ShuffleConfig")) {
+      // It decides what a host of several gets, and in which order a pipe gives it.
+      const bool has_effect = i < job.channels.size() && job.channels[i].s3 &&
+                              (job.channels[i].input_mode == InputMode::kPipe || job.channels[i].s3->is_sharded);
+      if (channel.is_object() && channel.contains("ShuffleConfig") && !has_effect) {
         add("InputDataConfig[" + std::to_string(i) + "].ShuffleConfig");
       }
     }
@@ -252,6 +426,10 @@ void WarnOfUnused(const Json& request, TrainingJob& job) {
 void ReadCheckpoints(RequestReader& reader, const Json& request, TrainingJob& job) {
   const Json* config = reader.Object(request, "", "CheckpointConfig", false);
   if (!config) return;
+  const std::string uri = reader.Text(*config, "CheckpointConfig", "S3Uri", false, kUriMax);
+  if (!uri.empty() && !IsUri(uri)) {
+    reader.Problem("CheckpointConfig.S3Uri", &(*config)["S3Uri"], "must be s3://bucket/prefix or file:///directory");
+  }
   const std::string local =
       reader.Text(*config, "CheckpointConfig", "LocalPath", false, kPathMax, "/opt/ml/checkpoints");
   std::string path = std::filesystem::path(local).lexically_normal().string();
@@ -268,10 +446,10 @@ void ReadCheckpoints(RequestReader& reader, const Json& request, TrainingJob& jo
     return;
   }
   job.checkpoint_path = below;
-  job.warnings.push_back(
-      "CheckpointConfig: copying checkpoints from and to S3 comes in a later version of Leat; what the script leaves "
-      "in " +
-      path + " is kept in the job's directory");
+  job.checkpoint_uri = WithoutLastSlash(uri);
+  if (!uri.empty()) return;
+  job.warnings.push_back("CheckpointConfig has no S3Uri: what the script leaves in " + path +
+                         " is kept in the job's directory, and no other job begins with it");
 }
 
 }  // namespace
@@ -312,10 +490,7 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
     return check;
   }
   job.request = request;
-  for (const auto& [name, value] : request.items()) {
-    if (!kKnownMembers.count(name))
-      job.warnings.push_back("'" + name + "' is no member of CreateTrainingJob and is ignored");
-  }
+  WarnOfUnknown(request, job);
   job.name = reader.Text(request, "", "TrainingJobName", true, 1024);
   if (!job.name.empty() && !IsJobName(job.name, kNameMax)) {
     reader.Problem("TrainingJobName", &request["TrainingJobName"],
@@ -334,14 +509,11 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
   }
   std::string input_mode = "File";
   ReadAlgorithm(reader, request, job, input_mode);
-  if (const Json* channels = reader.Array(request, "", "InputDataConfig", false, 1, kChannelsMax)) {
-    std::set<std::string> names;
-    for (size_t i = 0; i < channels->size(); ++i) {
-      job.channels.push_back(
-          ReadChannel(reader, (*channels)[i], "InputDataConfig[" + std::to_string(i) + "]", input_mode, names));
-    }
-  }
-  ReadOutputAndResources(reader, request, job);
+  ReadChannels(reader, request, input_mode, job);
+  ReadOutput(reader, request, job);
+  ReadResources(reader, request, job);
+  ReadStopping(reader, request, job);
+  ReadRetries(reader, request, job);
   ReadCheckpoints(reader, request, job);
   WarnOfUnused(request, job);
   check.problems = std::move(reader.problems);

@@ -30,8 +30,14 @@ struct MetricDefinition {
   std::string regex;
 };
 
+enum class S3DataType { kPrefix, kManifest, kAugmentedManifest };
+enum class InputMode { kFile, kFastFile, kPipe };
+
 struct S3Source {
-  std::string uri;  // "s3://bucket/prefix" or "file:///directory"
+  std::string uri;  // "s3://bucket/prefix" or "file:///directory"; of a manifest: the manifest itself
+  S3DataType type = S3DataType::kPrefix;
+  bool is_sharded = false;                   // ShardedByS3Key: each host gets its part
+  std::vector<std::string> attribute_names;  // of an augmented manifest, in the order in which they are fed
 };
 
 struct FileSystemSource {
@@ -43,7 +49,10 @@ struct FileSystemSource {
 struct Channel {
   std::string name;
   std::string content_type;
-  std::optional<S3Source> s3;  // exactly one of the two
+  InputMode input_mode = InputMode::kFile;
+  bool is_gzip = false, is_record_io = false;  // Pipe only: what is stored, and how it is fed
+  std::optional<int64_t> shuffle_seed;         // ShuffleConfig
+  std::optional<S3Source> s3;                  // exactly one of the two
   std::optional<FileSystemSource> file_system;
 };
 
@@ -57,8 +66,13 @@ struct TrainingJob {
   std::string output_path;  // without a last slash
   bool compress_artifacts = true;
   std::string instance_type = "local";
+  uint32_t instance_count = 1;
   int64_t max_runtime_s = 86400;
+  std::optional<int64_t> max_wait_s;  // of a job with EnableManagedSpotTraining: waiting and running together
+  uint32_t retry_attempts_max = 0;    // RetryStrategy: after failures that are not the script's
+  std::string training_image;         // empty: the script runs on this machine as it is
   std::string checkpoint_path;        // below /opt/ml, relative to it; empty: no checkpoints are kept
+  std::string checkpoint_uri;         // CheckpointConfig.S3Uri, without a last slash
   nlohmann::json request;             // as it came, for Describe
   std::vector<std::string> warnings;  // accepted, but worth telling
 };

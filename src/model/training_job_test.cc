@@ -81,14 +81,29 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{"/AlgorithmSpecification/TrainingImage", "\"img:1\"", "containers come in a later version"},
         Refusal{"/AlgorithmSpecification/TrainingInputMode", "\"Tape\"", "must be one of File, FastFile, Pipe"},
-        Refusal{"/InputDataConfig/0/InputMode", "\"FastFile\"", "comes in a later version"},
-        Refusal{"/InputDataConfig/0/DataSource/S3DataSource/S3DataType", "\"ManifestFile\"", "use S3Prefix"},
+        Refusal{"/AlgorithmSpecification/TrainingInputMode", "\"Pipe\"", "a FileSystemDataSource needs File"},
+        Refusal{"/InputDataConfig/1/InputMode", "\"FastFile\"", "a FileSystemDataSource needs File"},
+        Refusal{"/InputDataConfig/0/CompressionType", "\"Gzip\"", "needs InputMode Pipe"},
+        Refusal{"/InputDataConfig/0/RecordWrapperType", "\"RecordIO\"", "needs InputMode Pipe"},
+        Refusal{"/InputDataConfig/0/ShuffleConfig", "{}", "ShuffleConfig.Seed is missing"},
+        Refusal{"/InputDataConfig/0/ShuffleConfig", "{\"Seed\": 1.5}", "a whole number from"},
+        Refusal{"/InputDataConfig/0/DataSource/S3DataSource/S3DataType", "\"Converse\"", "without a script"},
+        Refusal{"/InputDataConfig/0/DataSource/S3DataSource/AttributeNames", "[\"a\"]", "needs S3DataType Augmented"},
+        Refusal{"/InputDataConfig/0/DataSource/S3DataSource/S3DataDistributionType", "\"Some\"", "must be one of"},
         Refusal{"/InputDataConfig/0/DataSource/S3DataSource/S3Uri", "\"http://x\"", "must be s3://bucket/prefix"},
         Refusal{"/InputDataConfig/0/ChannelName", "\"..\"", "name a directory"},
-        Refusal{"/InputDataConfig/1/DataSource/FileSystemDataSource/FileSystemAccessMode", "\"rw\"", "read-only"},
+        Refusal{"/InputDataConfig/1/DataSource/FileSystemDataSource/FileSystemAccessMode", "\"rw\"",
+                "writable mounts do"},
         Refusal{"/InputDataConfig/1/DataSource/FileSystemDataSource/DirectoryPath", "\"/a/../..\"", "'..'"},
         Refusal{"/InputDataConfig/1/DataSource/S3DataSource", "{}", "exactly one of"},
-        Refusal{"/ResourceConfig/InstanceCount", "2", "several hosts"},
+        Refusal{"/ResourceConfig/InstanceCount", "17", "from 1 to 16: the hosts of a job share this machine"},
+        Refusal{"/ResourceConfig/InstanceCount", "0", "from 1 to 16"},
+        Refusal{"/ResourceConfig/InstanceGroups", "[]", "heterogeneous clusters are not supported"},
+        Refusal{"/EnableManagedSpotTraining", "true", "MaxWaitTimeInSeconds is missing"},
+        Refusal{"/EnableManagedSpotTraining", "\"yes\"", "must be true or false"},
+        Refusal{"/RetryStrategy", "{}", "MaximumRetryAttempts is missing"},
+        Refusal{"/RetryStrategy", "{\"MaximumRetryAttempts\": 31}", "a whole number from 1 to 30"},
+        Refusal{"/CheckpointConfig", "{\"S3Uri\": \"http://c\"}", "must be s3://bucket/prefix"},
         Refusal{"/StoppingCondition/MaxRuntimeInSeconds", "0", "a whole number from 1"},
         Refusal{"/StoppingCondition/MaxRuntimeInSeconds", "18446744073709551615", "a whole number from 1"},
         Refusal{"/Environment", "{\"1A\": \"x\"}", "the key must match"},
@@ -105,8 +120,10 @@ TEST(TrainingJob, SomethingMustRun) {
 
 TEST(TrainingJob, SaysWhatIsAcceptedAndNotUsed) {
   Json request = Valid();
-  request["EnableManagedSpotTraining"] = true;
+  request["EnableManagedSpotTraining"] = false;
   request["EnableNetworkIsolation"] = false;
+  request["EnableInterContainerTrafficEncryption"] = true;
+  request["StoppingCondition"]["MaxWaitTimeInSeconds"] = 1;
   request["RetryStrategy"] = {{"MaximumRetryAttempts", 2}};
   request["TensorBoardOutputConfig"] = {{"S3OutputPath", "s3://b/t"}};
   request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 0;
@@ -114,27 +131,143 @@ TEST(TrainingJob, SaysWhatIsAcceptedAndNotUsed) {
   request["InputDataConfig"][0]["ShuffleConfig"] = {{"Seed", 1}};
   request["HyperParameters"]["sagemaker_mpi_enabled"] = "true";
   request["HyperParameters"]["sagemaker_parameter_server_enabled"] = "false";
-  EXPECT_THAT(CheckTrainingJob(request).job.warnings,
-              ElementsAre("accepted, but not used in this version of Leat: EnableManagedSpotTraining, RetryStrategy, "
-                          "TensorBoardOutputConfig, InputDataConfig[0].ShuffleConfig",
-                          HasSubstr("sagemaker_mpi_enabled is not used")));
+  EXPECT_THAT(
+      CheckTrainingJob(request).job.warnings,
+      ElementsAre("StoppingCondition.MaxWaitTimeInSeconds is used with EnableManagedSpotTraining only, and ignored",
+                  "accepted, but not used in this version of Leat: EnableInterContainerTrafficEncryption, "
+                  "TensorBoardOutputConfig, InputDataConfig[0].ShuffleConfig",
+                  HasSubstr("sagemaker_mpi_enabled is not used")));
 }
 
 TEST(TrainingJob, WhereCheckpointsLie) {
-  const auto path_of = [](const Json& config) {
+  const auto job_of = [](const Json& config) {
     Json request = Valid();
     request["CheckpointConfig"] = config;
     const auto check = CheckTrainingJob(request);
     EXPECT_THAT(check.problems, IsEmpty());
-    EXPECT_EQ(check.job.warnings.size(), 1u);
-    return check.job.checkpoint_path;
+    return check.job;
+  };
+  const auto path_of = [&](const Json& config) {
+    const TrainingJob job = job_of(config);
+    EXPECT_EQ(job.warnings.size(), 1u);
+    return job.checkpoint_path;
   };
   EXPECT_EQ(CheckTrainingJob(Valid()).job.checkpoint_path, "");
-  EXPECT_EQ(path_of({{"S3Uri", "s3://b/c"}}), "checkpoints");
+  const TrainingJob in_s3 = job_of({{"S3Uri", "s3://b/c/"}});
+  EXPECT_EQ(in_s3.checkpoint_path, "checkpoints");
+  EXPECT_EQ(in_s3.checkpoint_uri, "s3://b/c");
+  EXPECT_THAT(in_s3.warnings, IsEmpty());
+  EXPECT_EQ(job_of({{"S3Uri", "file:///c//"}}).checkpoint_uri, "file:///c");
+  EXPECT_EQ(job_of({{"S3Uri", "s3://b/"}}).checkpoint_uri, "s3://b");
   EXPECT_EQ(path_of({{"LocalPath", "/opt/ml/a/./b/"}}), "a/b");
   for (const char* other : {"/tmp/c", "/opt/ml", "/opt/ml/", "/opt/ml/../x", "/opt/ml/model", "/opt/ml/input/data/c"}) {
     EXPECT_EQ(path_of({{"LocalPath", other}}), "") << other;
   }
+}
+
+TEST(TrainingJob, ReadsWhatAChannelIs) {
+  Json request = Valid();
+  request["AlgorithmSpecification"]["TrainingInputMode"] = "Pipe";
+  request["InputDataConfig"] = Json::parse(R"json([
+    {"ChannelName": "a", "CompressionType": "Gzip", "RecordWrapperType": "RecordIO", "ShuffleConfig": {"Seed": -5},
+     "DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile", "S3Uri": "s3://b/m.jsonl",
+       "S3DataDistributionType": "ShardedByS3Key", "AttributeNames": ["image-ref", "class"]}}},
+    {"ChannelName": "b", "InputMode": "File",
+     "DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "file:///d/m.json"}}},
+    {"ChannelName": "c", "InputMode": "FastFile",
+     "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/p/"}}}])json");
+  request["ResourceConfig"]["InstanceCount"] = 16;
+  const auto check = CheckTrainingJob(request);
+  EXPECT_THAT(check.problems, IsEmpty()) << StatusOf(check.problems, "request").error().message;
+  EXPECT_THAT(check.job.warnings, IsEmpty());
+  EXPECT_EQ(check.job.instance_count, 16u);
+  const Channel &a = check.job.channels[0], &b = check.job.channels[1], &c = check.job.channels[2];
+  EXPECT_EQ(a.input_mode, InputMode::kPipe);
+  EXPECT_TRUE(a.is_gzip && a.is_record_io);
+  EXPECT_EQ(a.shuffle_seed, -5);
+  EXPECT_EQ(a.s3->type, S3DataType::kAugmentedManifest);
+  EXPECT_TRUE(a.s3->is_sharded);
+  EXPECT_THAT(a.s3->attribute_names, ElementsAre("image-ref", "class"));
+  EXPECT_EQ(b.input_mode, InputMode::kFile);
+  EXPECT_EQ(b.s3->type, S3DataType::kManifest);
+  EXPECT_FALSE(b.is_gzip || b.is_record_io || b.s3->is_sharded || b.shuffle_seed);
+  EXPECT_EQ(c.input_mode, InputMode::kFastFile);
+}
+
+TEST(TrainingJob, WhatGoesTogetherInAChannel) {
+  Json request = Valid();
+  Json& channel = request["InputDataConfig"][0];
+  Json& source = channel["DataSource"]["S3DataSource"];
+  source["S3DataType"] = "AugmentedManifestFile";
+  channel["InputMode"] = "FastFile";
+  channel["CompressionType"] = "Gzip";
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[0].DataSource.S3DataSource.AttributeNames",
+                                            "InputDataConfig[0].CompressionType", "InputDataConfig[0].InputMode"));
+  channel.erase("CompressionType");
+  source["AttributeNames"] = {"a-ref", ""};
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[0].DataSource.S3DataSource.AttributeNames[1]",
+                                            "InputDataConfig[0].InputMode"));
+  source.erase("AttributeNames");
+  source["S3DataType"] = "ManifestFile";
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[0].InputMode"));
+  channel["InputMode"] = "Pipe";
+  EXPECT_THAT(PathsOf(request), IsEmpty());
+  source["S3Uri"] = "s3://b";
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[0].DataSource.S3DataSource.S3Uri"));
+  source["S3Uri"] = "s3://b/m/";
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[0].DataSource.S3DataSource.S3Uri"));
+  source["S3Uri"] = "s3://b/m";
+  request["InputDataConfig"][1]["ChannelName"] = "train_0";  // where a pipe of the other will be
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[1].ChannelName"));
+  request["InputDataConfig"][1]["ChannelName"] = "train_x";
+  EXPECT_THAT(PathsOf(request), IsEmpty());
+  source["S3DataType"] = "S3Prefix";
+  source["S3DataDistributionType"] = "ShardedByS3Key";
+  channel["InputMode"] = "FastFile";
+  EXPECT_THAT(PathsOf(request), IsEmpty());
+  request["ResourceConfig"]["InstanceCount"] = 2;
+  EXPECT_THAT(PathsOf(request), ElementsAre("InputDataConfig[0].DataSource.S3DataSource.S3DataDistributionType"));
+}
+
+TEST(TrainingJob, SpotAndRetries) {
+  Json request = Valid();
+  request["EnableManagedSpotTraining"] = true;
+  request["StoppingCondition"]["MaxWaitTimeInSeconds"] = 3600;
+  request["RetryStrategy"] = {{"MaximumRetryAttempts", 30}};
+  const auto check = CheckTrainingJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_THAT(check.job.warnings, IsEmpty());
+  EXPECT_EQ(check.job.max_wait_s, 3600);
+  EXPECT_EQ(check.job.retry_attempts_max, 30u);
+  request["StoppingCondition"]["MaxWaitTimeInSeconds"] = 3599;
+  EXPECT_THAT(PathsOf(request), ElementsAre("StoppingCondition.MaxWaitTimeInSeconds"));
+  request["StoppingCondition"] = {{"MaxWaitTimeInSeconds", 3600}};  // MaxRuntimeInSeconds is a day then
+  EXPECT_THAT(PathsOf(request), ElementsAre("StoppingCondition.MaxWaitTimeInSeconds"));
+  request.erase("StoppingCondition");
+  EXPECT_THAT(PathsOf(request), ElementsAre("StoppingCondition.MaxWaitTimeInSeconds"));
+}
+
+TEST(TrainingJob, AHugeRequestIsToldInAFewLines) {
+  Json request = Valid();
+  request["HyperParameters"][std::string(10 << 20, 'k')] = std::string(10 << 20, 'v');
+  request[std::string(10 << 20, 'm')] = 1;
+  auto check = CheckTrainingJob(request);
+  EXPECT_FALSE(check.problems.empty());
+  EXPECT_LT(StatusOf(check.problems, "request").error().message.size(), 1000u);
+  EXPECT_LT(check.job.warnings[0].size(), 200u);
+  for (int i = 0; i < 1000; ++i) {
+    request["HyperParameters"]["n" + std::to_string(i)] = i;
+    request["X" + std::to_string(i)] = i;
+  }
+  check = CheckTrainingJob(request);
+  EXPECT_EQ(check.problems.size(), 1u);
+  EXPECT_EQ(check.job.warnings.size(), 21u);
+}
+
+TEST(TrainingJob, TheImageIsKeptThoughItIsRefused) {
+  Json request = Valid();
+  request["AlgorithmSpecification"]["TrainingImage"] = "img:1";
+  EXPECT_EQ(CheckTrainingJob(request).job.training_image, "img:1");
 }
 
 TEST(TrainingJob, NamesOfJobs) {

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "jobs/job_follower.h"
 #include "jobs/metrics.h"
 #include "jobs/sandbox.h"
 #include "jobs/volume.h"
@@ -22,90 +21,60 @@ namespace {
 using jobs::Event;
 using jobs::JobKind;
 
-constexpr std::chrono::milliseconds kPoll{200};  // how soon a stop is seen
-constexpr std::chrono::milliseconds kStopRequestPoll{500};
-
-// The children's observer: one call at a time, whichever thread it comes from.
-class SerialObserver final : public jobs::RunObserver {
- public:
-  explicit SerialObserver(jobs::RunObserver& observer) : observer_(observer) {}
-  void OnStatus(const std::string& job, const std::string& secondary, const std::string& message) override {
-    std::lock_guard lock(mutex_);
-    observer_.OnStatus(job, secondary, message);
-  }
-  void OnLogLine(const std::string& job, std::string_view line) override {
-    std::lock_guard lock(mutex_);
-    observer_.OnLogLine(job, line);
-  }
-  void OnMetric(const std::string& job, const std::string& name, double value) override {
-    std::lock_guard lock(mutex_);
-    observer_.OnMetric(job, name, value);
-  }
-  void OnWarning(const std::string& job, const std::string& text) override {
-    std::lock_guard lock(mutex_);
-    observer_.OnWarning(job, text);
-  }
-
- private:
-  std::mutex mutex_;  // what it protects is the display; the calls under it are short
-  jobs::RunObserver& observer_;
-};
+constexpr std::chrono::milliseconds kPoll{50};
+constexpr std::chrono::milliseconds kLookAfter{500};  // how soon another process's stop is seen
 
 class TuningRun {
  public:
-  TuningRun(const TuningJob& job, const jobs::RunOptions& options, const jobs::RunServices& services, uint64_t seed)
-      : job_(job), options_(options), services_(services), observer_(services.observer), seed_(seed) {
+  TuningRun(const TuningJob& job, const jobs::RunOptions& options, const TunerServices& services, uint64_t seed)
+      : job_(job), options_(options), services_(services), seed_(seed) {
     options_.tuning_job = job.name;
   }
 
   Status Run() {
     const auto started = std::chrono::steady_clock::now();
-    auto polled = started;
+    auto looked_after = started;
     uint32_t number = 0;
-    bool stop_requested = false;
     std::vector<policy::Suggestion> suggestions;
-    std::unique_lock lock(mutex_);
+    Status broken;
     for (;;) {
       const auto now = std::chrono::steady_clock::now();
-      if (!stop_requested && now - polled >= kStopRequestPoll) {
-        polled = now;
-        lock.unlock();
-        stop_requested = StopRequested();
-        lock.lock();
+      if (now - looked_after >= kLookAfter) {
+        looked_after = now;
+        // The training jobs outlive whoever runs them: somebody must go on with them.
+        if (const Status woken = services_.submitter.Wake(); !woken) LogWarning(woken.error().message);
+        stop_requested_ = stop_requested_ || StopRequested();
       }
       const bool out_of_time = job_.max_runtime_s > 0 && now - started >= std::chrono::seconds(job_.max_runtime_s);
-      const int level = std::max(services_.stop.load(), stop_requested || out_of_time ? 1 : 0);
-      if (level > 0 && stop_ == 0 && !out_of_time) {
-        lock.unlock();
-        Record("status", {{"secondary", "Stopping"}, {"message", "Stopping the tuning job"}});
-        lock.lock();
+      const int level = std::max(services_.stop.load(), stop_requested_ || out_of_time ? 1 : 0);
+      if (level > stop_ && !out_of_time) {
+        if (stop_ == 0) Record("status", {{"secondary", "Stopping"}, {"message", "Stopping the tuning job"}});
+        stopped_ = true;
       }
-      if (level > 0 && !out_of_time) stopped_ = true;
-      if (level > stop_) stop_ = level;
-      if (running_ == 0 && (stop_ > 0 || number >= job_.jobs_max || !broken_)) break;
-      if (stop_ == 0 && broken_ && number < job_.jobs_max && running_ < job_.parallel_max) {
+      if (level > stop_) StopChildren(level);
+      LEAT_RETURN_IF_ERROR(FollowChildren());
+      if (children_.empty() && (stop_ > 0 || number >= job_.jobs_max || !broken)) return broken;
+      bool launched = false;
+      if (stop_ == 0 && broken && number < job_.jobs_max && children_.size() < job_.parallel_max) {
         auto suggestion = policy::Suggest(job_, seed_, number, suggestions);
-        if (!suggestion) break;
+        if (!suggestion) {
+          number = job_.jobs_max;  // the grid is at its end
+          continue;
+        }
         suggestions.push_back(*suggestion);
-        ++number;
-        ++running_;
-        lock.unlock();
-        Launch(number, *suggestion);
-        lock.lock();
-        continue;
+        // A child that cannot be created at all would be followed by others like it.
+        broken = Launch(++number, *suggestion);
+        launched = true;
       }
-      changed_.wait_for(lock, kPoll);
+      if (!launched) std::this_thread::sleep_for(kPoll);
     }
-    lock.unlock();
-    threads_.clear();  // joins
-    return broken_;
   }
   bool stopped() const { return stopped_; }
 
  private:
   bool StopRequested() const {
     const auto events = services_.store.Events(JobKind::kTuning, job_.name);
-    return events && jobs::Fold(*events).stop_requested;
+    return events && jobs::Fold(*events).stop_level > 0;
   }
   void Record(const std::string& kind, Json body) {
     const Status status =
@@ -113,42 +82,43 @@ class TuningRun {
     if (!status) LogError("tuning job " + job_.name + ": " + status.error().message);
   }
 
-  void Launch(uint32_t number, const policy::Suggestion& suggestion) {
-    const std::string name = ChildName(job_, seed_, number);
-    Record("trial", {{"number", number}, {"job", name}, {"tuned", suggestion}});
-    threads_.emplace_back([this, name, child = CheckTrainingJob(ChildRequest(job_, name, suggestion))] {
-      jobs::RunServices services{services_.store, services_.file_systems, services_.repositories, observer_, stop_};
-      const Status status = RunChild(child, name, services);
-      std::lock_guard lock(mutex_);
-      // A child that cannot be created at all would be followed by others like it.
-      if (!status && broken_) broken_ = status;
-      --running_;
-      changed_.notify_all();
-    });
+  void StopChildren(int level) {
+    stop_ = level;
+    for (const auto& [name, child] : children_) {
+      const Status status = services_.store.Append(JobKind::kTraining, name,
+                                                   {"stop_requested", jobs::WallTimeNs(), {{"level", level}}});
+      if (!status) LogError("training job " + name + ": " + status.error().message);
+    }
+    if (const Status woken = services_.submitter.Wake(); !woken) LogWarning(woken.error().message);
   }
 
-  Status RunChild(const TrainingJobCheck& child, const std::string& name, const jobs::RunServices& services) {
-    try {
-      LEAT_RETURN_IF_ERROR(StatusOf(child.problems, name));
-      LEAT_RETURN_IF_ERROR(jobs::RunTrainingJob(child.job, options_, services));
-      return {};
-    } catch (const std::exception& error) {
-      return Fail(ErrorCode::kInternal, name + " ended by an exception of Leat's: " + error.what());
+  Status FollowChildren() {
+    for (auto at = children_.begin(); at != children_.end();) {
+      LEAT_ASSIGN_OR_RETURN(const bool has_ended, at->second->Turn());
+      at = has_ended ? children_.erase(at) : std::next(at);
     }
+    return {};
+  }
+
+  Status Launch(uint32_t number, const policy::Suggestion& suggestion) {
+    const std::string name = ChildName(job_, seed_, number);
+    Record("trial", {{"number", number}, {"job", name}, {"tuned", suggestion}});
+    const TrainingJobCheck child = CheckTrainingJob(ChildRequest(job_, name, suggestion));
+    LEAT_RETURN_IF_ERROR(StatusOf(child.problems, name));
+    LEAT_RETURN_IF_ERROR(services_.submitter.Submit(child.job, options_));
+    children_.emplace(name, std::make_unique<jobs::JobFollower>(services_.store, services_.state_directory, name,
+                                                                services_.observer, false));
+    return {};
   }
 
   const TuningJob& job_;
   jobs::RunOptions options_;
-  const jobs::RunServices& services_;
-  SerialObserver observer_;
+  const TunerServices& services_;
   const uint64_t seed_;
-  jobs::StopLevel stop_{0};
-  bool stopped_ = false;  // by somebody, not by MaxRuntimeInSeconds
-  std::mutex mutex_;      // protects running_ and broken_
-  std::condition_variable changed_;
-  uint32_t running_ = 0;
-  Status broken_;
-  std::vector<std::jthread> threads_;  // last: joined before what they use goes
+  int stop_ = 0;                 // told to the children
+  bool stop_requested_ = false;  // by another process
+  bool stopped_ = false;         // by somebody, not by MaxRuntimeInSeconds
+  std::map<std::string, std::unique_ptr<jobs::JobFollower>> children_;  // that run
 };
 
 }  // namespace
@@ -162,7 +132,7 @@ const Trial* BestTrial(const Study& study, bool maximize) {
   return best;
 }
 
-Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const jobs::RunServices& services) {
+Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const TunerServices& services) {
   // Everything that every child would stumble over is found before the first.
   const auto child = CheckTrainingJob(ChildRequest(job, job.name, {})).job;
   LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
@@ -171,7 +141,7 @@ Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options
                                              ", already exists. Choose a different name. (leat jobs describe " +
                                              job.name + " shows the one that has it)"};
   // Held to the end; before the job is in the store, where one that nobody holds counts as abandoned.
-  const auto lock = jobs::TakeJobLock(jobs::TuningLockPath(options.state_directory, job.name));
+  const auto lock = jobs::TakeJobLock(jobs::TuningLockPath(services.state_directory, job.name));
   if (!lock && lock.error().code == ErrorCode::kBusy) return Fail(exists);
   if (!lock && lock.error().code != ErrorCode::kNotSupported) return Fail(lock.error());
   if (!lock) LogWarning("tuning job " + job.name + ": " + lock.error().message);
@@ -234,6 +204,9 @@ Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name) {
       for (const auto& sample : samples) {
         if (sample.name == objective) trial.objective = sample.value;
       }
+    } else if (state.IsTerminal() && job.error().code == ErrorCode::kNotFound) {
+      trial.state.status = trial.state.secondary = "Deleted";  // leat jobs delete
+      trial.is_done = true;
     }
     study.trials.push_back(std::move(trial));
   }

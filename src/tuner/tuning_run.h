@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tuning job: asks policy/search for hyperparameters, runs a training job for each, several at once, and keeps the
-// best. The study is events in the job store, as training jobs are. Blocking on the caller's thread; its jobs have
-// threads of their own.
+// A tuning job: asks policy/search for hyperparameters, has a training job run for each, several at once, and keeps the
+// best. The study is events in the job store, as training jobs are. Blocking on the caller's thread.
 #pragma once
 
 #include <functional>
@@ -39,10 +38,17 @@ struct Study {
 // The trial with the best objective among those with one, jobs that failed left out; null: none.
 const Trial* BestTrial(const Study& study, bool maximize);
 
-// A child job of its own is told to `services.observer`, from the child's thread, one call at a time.
+struct TunerServices {
+  std::string state_directory;
+  jobs::JobStore& store;
+  jobs::JobSubmitter& submitter;  // runs the training jobs
+  jobs::RunObserver& observer;    // is told of them, without their logs
+  const jobs::StopLevel& stop;
+};
+
 // Without RandomSeed in the request the seed is drawn from the clock and kept.
 // An error when there is no study: its name is taken, or its state cannot be stored.
-Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const jobs::RunServices& services);
+Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const TunerServices& services);
 
 // What the store knows of a study, running or ended. kNotFound: none of that name.
 Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name);

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "base/text.h"
+#include "jobs/supervisor.h"
+#include "jobs/training_run.h"
 #include "jobs/volume.h"
 
 namespace leat::tuner {
@@ -24,6 +26,37 @@ class Nothing final : public jobs::FileSystemResolver, public jobs::RepositoryFa
   Result<jobs::Repository> Open(const std::string& url, unsigned) override {
     return Fail(ErrorCode::kNoSuchBucket, url);
   }
+};
+
+// Runs the jobs in this process.
+class OwnSupervisor final : public jobs::JobSubmitter, jobs::JobServicesFactory {
+ public:
+  OwnSupervisor(const std::string& state_directory, jobs::JobStore& store)
+      : store_(store), supervisor_(state_directory, store, *this, {2, 0, std::nullopt}) {
+    thread_ = std::jthread([this](const std::stop_token& end) {
+      while (!end.stop_requested()) {
+        EXPECT_TRUE(supervisor_.Turn());
+        supervisor_.Wait(std::chrono::milliseconds(20));
+      }
+    });
+  }
+  Status Submit(const TrainingJob& job, const jobs::RunOptions& options) override {
+    LEAT_RETURN_IF_ERROR(jobs::SubmitTrainingJob(job, options, store_));
+    return Wake();
+  }
+  Status Wake() override {
+    supervisor_.Wake();
+    return {};
+  }
+
+ private:
+  jobs::JobServices For(const std::string&) override {
+    return {std::make_unique<Nothing>(), std::make_unique<Nothing>(), {"PATH=" + std::string(getenv("PATH"))}};
+  }
+  void OnEnded(const std::string&) override {}
+  jobs::JobStore& store_;
+  jobs::Supervisor supervisor_;
+  std::jthread thread_;
 };
 
 class Counter final : public jobs::RunObserver {
@@ -48,12 +81,16 @@ class TuningRunTest : public testing::Test {
     char name[] = "/tmp/leat-tune-XXXXXX";
     root_ = mkdtemp(name);
     fs::create_directory(root_ + "/code");
-    options_.state_directory = root_ + "/state";
+    state_ = root_ + "/state";
     options_.sandbox = false;
     options_.stop_grace = std::chrono::milliseconds(100);
-    store_ = jobs::JobStore::Open(options_.state_directory).value();
+    store_ = jobs::JobStore::Open(state_).value();
+    supervisor_ = std::make_unique<OwnSupervisor>(state_, *store_);
   }
-  ~TuningRunTest() override { fs::remove_all(root_); }
+  ~TuningRunTest() override {
+    supervisor_.reset();
+    fs::remove_all(root_);
+  }
 
   TuningJob Job(const std::string& name, const std::string& script, const std::string& config) {
     EXPECT_TRUE(WriteFileAtomically(root_ + "/code/run.sh", script, 0755, false));
@@ -73,17 +110,18 @@ class TuningRunTest : public testing::Test {
     return check.job;
   }
   Study Run(const TuningJob& job) {
-    auto study = RunTuningJob(job, options_, {*store_, nothing_, nothing_, counter_, stop_});
+    auto study = RunTuningJob(job, options_, {state_, *store_, *supervisor_, counter_, stop_});
     EXPECT_TRUE(study) << study.error().message;
     return study.value_or(Study{});
   }
 
   std::string root_;
   jobs::RunOptions options_;
-  Nothing nothing_;
+  std::string state_;
   Counter counter_;
   jobs::StopLevel stop_{0};
   std::unique_ptr<jobs::JobStore> store_;
+  std::unique_ptr<OwnSupervisor> supervisor_;
 };
 
 constexpr const char* kGrid = R"({"Strategy": "Grid", "ResourceLimits": {"MaxParallelTrainingJobs": 2},
@@ -112,7 +150,7 @@ TEST_F(TuningRunTest, GridRunsEveryCombinationAndKeepsTheBest) {
   EXPECT_THAT(table, testing::HasSubstr("0.230000"));
   EXPECT_THAT(table, testing::HasSubstr("best: grid-003-"));
   for (const auto& line : Split(table, '\n')) EXPECT_LE(line.size(), 80u) << line;
-  auto again = RunTuningJob(Job("grid", "exit 0\n", kGrid), options_, {*store_, nothing_, nothing_, counter_, stop_});
+  auto again = RunTuningJob(Job("grid", "exit 0\n", kGrid), options_, {state_, *store_, *supervisor_, counter_, stop_});
   EXPECT_THAT(again.error().message, testing::HasSubstr("already exists. Choose a different name."));
 }
 
@@ -166,10 +204,10 @@ TEST(FailureLines, AreFew) {
 
 TEST_F(TuningRunTest, ItsLockIsHeldWhileItRuns) {
   counter_.on_metric = [&] {
-    EXPECT_EQ(jobs::TakeJobLock(jobs::TuningLockPath(options_.state_directory, "held")).error().code, ErrorCode::kBusy);
+    EXPECT_EQ(jobs::TakeJobLock(jobs::TuningLockPath(state_, "held")).error().code, ErrorCode::kBusy);
   };
   EXPECT_EQ(Run(Job("held", "echo score=1\n", kGrid)).status, "Completed");
-  EXPECT_TRUE(jobs::TakeJobLock(jobs::TuningLockPath(options_.state_directory, "held")));
+  EXPECT_TRUE(jobs::TakeJobLock(jobs::TuningLockPath(state_, "held")));
 }
 
 TEST_F(TuningRunTest, StopEndsTheChildrenToo) {

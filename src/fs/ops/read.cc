@@ -29,11 +29,13 @@ void RefreshThenFail(FileSystemImplementation& self, InodeId id, const std::stri
 
 }  // namespace
 
-std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset,
-                                      std::span<std::byte> out) {
+std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, uint64_t offset, std::span<std::byte> out,
+                                      int reader) {
   FileSystemImplementation& self = Implementation(file_system);
   auto& counters = self.counters();
   counters.reads.fetch_add(1, std::memory_order_relaxed);
+  ReadAccount* const account = self.Accounting()->Of(reader);
+  if (account) account->OnRead(self.clock());
   const auto record = self.Record(inode);
   if (!record) return Fail(record.error());
   if ((*record)->inode.type == catalog::FileType::kDirectory) return Fail(ErrorCode::kIsADirectory, "is a directory");
@@ -44,6 +46,7 @@ std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, ui
   counters.read_bytes.fetch_add(length, std::memory_order_relaxed);
   if (self.cache().Read(object, offset, out.first(length))) {
     counters.read_hits.fetch_add(1, std::memory_order_relaxed);
+    if (account) account->OnAnswered(length, true);
     if (!(*record)->inode.removed) self.hydrator().ReadAhead(self.repository(), object, offset, length);
     return length;
   }
@@ -52,6 +55,12 @@ std::optional<Result<size_t>> ReadNow(FileSystem& file_system, InodeId inode, ui
     return Result<size_t>(Changed(object.key));
   }
   return std::nullopt;
+}
+
+std::shared_ptr<ReadWait> BeginWait(FileSystem& file_system, int reader) {
+  FileSystemImplementation& self = Implementation(file_system);
+  ReadAccount* const account = self.Accounting()->Of(reader);
+  return account ? std::make_shared<ReadWait>(*account, self.clock()) : nullptr;
 }
 
 void Read(FileSystem& file_system, InodeId inode, uint64_t offset, uint64_t length, ReadDone done) {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// `leat train` without a file: its flags as a CreateTrainingJob request; and --accelerate. Any thread.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/job_services.h"
+
+namespace leat::cli {
+
+struct TrainFlags {
+  std::string script, source_dir, output, name, input_mode, instance_type, checkpoint_uri;
+  std::vector<std::string> hyperparameters, inputs, metrics, environment;  // NAME=VALUE
+  std::optional<int64_t> instance_count, max_runtime_s;
+  bool accelerate = false, print_request = false;
+  // Whether anything is given that stands in a request.
+  bool HasRequest() const;
+};
+
+// --script and all that goes with it, --accelerate and --print-request.
+void AddTrainRequestOptions(CLI::App& verb, TrainFlags& flags);
+
+// What a request from flags takes from around it.
+struct TrainSurroundings {
+  std::string state_directory, working_directory;  // absolute
+  int64_t now_ns = 0;                              // since the epoch, for the default name
+};
+
+// The request, its paths absolute. Pure: whether what the paths name is there is not looked at, and what the flags
+// share with a request from a file is checked as that is (CheckTrainingJob). kInvalidArgument names the flag and how
+// it is written.
+Result<nlohmann::json> TrainRequest(const TrainFlags& flags, const TrainSurroundings& surroundings);
+
+// kNotFound: a script, a source directory or an input of this machine that is not there. Blocking.
+Status CheckLocalPaths(const TrainFlags& flags, const TrainSurroundings& surroundings);
+
+// Whether all keys that begin with an S3 prefix lie in the folder of that name.
+using FolderTest = std::function<Result<bool>(const std::string& uri)>;
+
+struct AcceleratedRequest {
+  nlohmann::json request;
+  std::vector<std::string> warnings;  // of channels that could be accelerated but for something
+};
+// Every S3Prefix channel in File mode becomes a FileSystemDataSource of the same data: a Leat mount, read-only. The
+// rest stays as it is. `names_folder` is asked of prefixes that do not end with a slash. Pure but for it.
+AcceleratedRequest AccelerateChannels(nlohmann::json request, const FolderTest& names_folder);
+
+// Asks the repository: one LIST, with the credentials of `environment` (see JobRepositories). Blocking.
+Result<bool> NamesFolder(const std::string& uri, const nlohmann::json& environment);
+
+// The request that `leat train` was given, from its file or its flags, accelerated when asked; warnings go to standard
+// error. kInvalidArgument: neither or both are given. Blocking.
+Result<nlohmann::json> ReadTrainRequest(const JobArguments& arguments, const TrainFlags& flags);
+
+}  // namespace leat::cli

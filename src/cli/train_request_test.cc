@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train_request.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/training_job.h"
+
+namespace leat::cli {
+namespace {
+
+using Json = nlohmann::json;
+using testing::HasSubstr;
+
+// 2026-01-02 03:04:05.678 UTC
+const TrainSurroundings kHere{"/state", "/home/me", 1767323045678000000};
+
+Json Request(const TrainFlags& flags) {
+  const auto request = TrainRequest(flags, kHere);
+  EXPECT_TRUE(request) << request.error().message;
+  if (!request) return Json::object();
+  const TrainingJobCheck check = CheckTrainingJob(*request);
+  for (const auto& problem : check.problems) ADD_FAILURE() << problem.ToString();
+  return *request;
+}
+
+std::string Refusal(const TrainFlags& flags) {
+  const auto request = TrainRequest(flags, kHere);
+  if (request) return "none";
+  EXPECT_EQ(request.error().code, ErrorCode::kInvalidArgument);
+  return request.error().message;
+}
+
+Json Mounted(const std::string& id, const std::string& directory) {
+  return {{"FileSystemDataSource",
+           {{"FileSystemType", "FSxLustre"},
+            {"FileSystemAccessMode", "ro"},
+            {"FileSystemId", id},
+            {"DirectoryPath", directory}}}};
+}
+
+TEST(TrainRequestTest, AScriptAloneIsAWholeRequest) {
+  const Json expected = {
+      {"TrainingJobName", "train-2026-01-02-03-04-05-678"},
+      {"HyperParameters", {{"sagemaker_program", "train.py"}, {"sagemaker_submit_directory", "/home/me/code"}}},
+      {"AlgorithmSpecification", {{"TrainingInputMode", "File"}}},
+      {"OutputDataConfig", {{"S3OutputPath", "file:///state/output"}}},
+      {"ResourceConfig", {{"InstanceType", "local"}, {"InstanceCount", 1}}}};
+  EXPECT_EQ(Request({.script = "./code/train.py"}), expected);
+}
+
+TEST(TrainRequestTest, EveryFlagHasItsMember) {
+  TrainFlags flags{.script = "run.sh",
+                   .output = "s3://bkt/out",
+                   .name = "my-job",
+                   .instance_type = "ml.g5.xlarge",
+                   .checkpoint_uri = "checkpoints"};
+  flags.hyperparameters = {"lr=0.1", "text=a=b", "empty="};
+  flags.metrics = {"loss=loss=([0-9.]+)"};
+  flags.environment = {"A=1"};
+  flags.instance_count = 2;
+  flags.max_runtime_s = 60;
+  const Json request = Request(flags);
+  EXPECT_EQ(request["TrainingJobName"], "my-job");
+  EXPECT_EQ(request["HyperParameters"]["lr"], "0.1");
+  EXPECT_EQ(request["HyperParameters"]["text"], "a=b");
+  EXPECT_EQ(request["HyperParameters"]["empty"], "");
+  EXPECT_EQ(request["HyperParameters"]["sagemaker_submit_directory"], "/home/me");
+  EXPECT_EQ(request["AlgorithmSpecification"]["MetricDefinitions"],
+            Json::array({{{"Name", "loss"}, {"Regex", "loss=([0-9.]+)"}}}));
+  EXPECT_EQ(request["Environment"], (Json{{"A", "1"}}));
+  EXPECT_EQ(request["OutputDataConfig"]["S3OutputPath"], "s3://bkt/out");
+  EXPECT_EQ(request["CheckpointConfig"]["S3Uri"], "file:///home/me/checkpoints");
+  EXPECT_EQ(request["ResourceConfig"], (Json{{"InstanceType", "ml.g5.xlarge"}, {"InstanceCount", 2}}));
+  EXPECT_EQ(request["StoppingCondition"]["MaxRuntimeInSeconds"], 60);
+}
+
+TEST(TrainRequestTest, InputsAreDirectoriesRepositoriesAndFileSystems) {
+  TrainFlags flags{.script = "a.py"};
+  flags.inputs = {"here=../data/",           "s3=s3://bkt/images",
+                  "fs=fs-0123456789abcdef0", "part=fs-0123456789abcdef0:/train",
+                  "odd=fs-notes/x",          "tree=file:///srv/data"};
+  const Json channels = Request(flags)["InputDataConfig"];
+  const auto source = [&](size_t i) { return channels[i]["DataSource"]["FileSystemDataSource"]; };
+  EXPECT_EQ(source(0)["FileSystemType"], "EFS");
+  EXPECT_EQ(source(0)["DirectoryPath"], "/home/data");
+  EXPECT_EQ(channels[1]["DataSource"], Mounted("s3://bkt/images", "/"));
+  EXPECT_EQ(channels[2]["DataSource"], Mounted("fs-0123456789abcdef0", "/"));
+  EXPECT_EQ(channels[3]["DataSource"], Mounted("fs-0123456789abcdef0", "/train"));
+  EXPECT_EQ(source(4)["DirectoryPath"], "/home/me/fs-notes/x");
+  EXPECT_EQ(channels[5]["DataSource"], Mounted("file:///srv/data", "/"));
+}
+
+TEST(TrainRequestTest, AnInputModeMakesS3Channels) {
+  TrainFlags flags{.script = "a.py", .input_mode = "Pipe"};
+  flags.inputs = {"a=s3://bkt/p/", "d=/data"};
+  const Json channels = Request(flags)["InputDataConfig"];
+  EXPECT_EQ(channels[0]["InputMode"], "Pipe");
+  EXPECT_EQ(channels[0]["DataSource"]["S3DataSource"]["S3Uri"], "s3://bkt/p/");
+  EXPECT_FALSE(channels[1].contains("InputMode"));
+  flags.inputs = {"d=/data"};
+  EXPECT_THAT(Refusal(flags), HasSubstr("--input-mode Pipe is for inputs of s3://"));
+}
+
+TEST(TrainRequestTest, ASourceDirectoryHoldsTheScript) {
+  const auto code = [](const std::string& script, const std::string& source) {
+    const Json parameters = Request({.script = script, .source_dir = source})["HyperParameters"];
+    return parameters["sagemaker_submit_directory"].get<std::string>() + " " +
+           parameters["sagemaker_program"].get<std::string>();
+  };
+  EXPECT_EQ(code("sub/a.py", "code/"), "/home/me/code sub/a.py");
+  EXPECT_EQ(code("/home/me/code/sub/a.py", "code"), "/home/me/code sub/a.py");
+  EXPECT_EQ(code("a.py", "s3://bkt/sourcedir.tar.gz"), "s3://bkt/sourcedir.tar.gz a.py");
+  EXPECT_THAT(Refusal({.script = "/elsewhere/a.py", .source_dir = "code"}), HasSubstr("does not lie in --source-dir"));
+  EXPECT_THAT(Refusal({.script = "../a.py", .source_dir = "code"}), HasSubstr("leads out of"));
+}
+
+TEST(TrainRequestTest, NamesFitWhateverTheScriptIsCalled) {
+  const auto name = [](const std::string& script) { return Request({.script = script})["TrainingJobName"]; };
+  EXPECT_EQ(name("my_train (2).py"), "my-train-2-2026-01-02-03-04-05-678");
+  EXPECT_EQ(name("\xc3\xa9.py"), "job-2026-01-02-03-04-05-678");
+  EXPECT_EQ(name(std::string(80, 'x') + ".py").get<std::string>().size(), 63u);
+}
+
+TEST(TrainRequestTest, WhatIsWrongIsTold) {
+  EXPECT_THAT(Refusal({.name = "x"}), HasSubstr("--script is missing"));
+  TrainFlags flags{.script = "a.py"};
+  flags.hyperparameters = {"lr"};
+  EXPECT_EQ(Refusal(flags), "--hyperparameter lr: write it as --hyperparameter NAME=VALUE");
+  flags.hyperparameters = {"lr=1", "lr=2"};
+  EXPECT_EQ(Refusal(flags), "--hyperparameter lr is given twice");
+  flags.hyperparameters = {"sagemaker_program=x"};
+  EXPECT_THAT(Refusal(flags), HasSubstr("is set by --script"));
+  flags.hyperparameters = {};
+  flags.inputs = {"=x"};
+  EXPECT_THAT(Refusal(flags), HasSubstr("--input NAME=DIRECTORY"));
+  flags.inputs = {"a=s3:///x"};
+  EXPECT_THAT(Refusal(flags), HasSubstr("--input a=s3:///x: "));
+}
+
+TEST(TrainRequestTest, AFileAndFlagsExcludeEachOther) {
+  JobArguments arguments;
+  EXPECT_THAT(ReadTrainRequest(arguments, {}).error().message, HasSubstr("leat train --script FILE.py"));
+  arguments.request_path = "job.json";
+  EXPECT_THAT(ReadTrainRequest(arguments, {.script = "a.py"}).error().message, HasSubstr("given twice: job.json"));
+}
+
+Json S3Channel(const std::string& uri) {
+  return {{"ChannelName", "c"}, {"DataSource", {{"S3DataSource", {{"S3DataType", "S3Prefix"}, {"S3Uri", uri}}}}}};
+}
+
+Json JobOf(const Json& channel, const std::string& mode = "File") {
+  return {{"AlgorithmSpecification", {{"TrainingInputMode", mode}}}, {"InputDataConfig", {channel}}};
+}
+
+AcceleratedRequest Accelerated(const Json& request, Result<bool> is_folder = false) {
+  return AccelerateChannels(request, [&](const std::string&) { return is_folder; });
+}
+
+TEST(AccelerateTest, FileModePrefixesBecomeMounts) {
+  for (const char* uri : {"s3://bkt/p/", "s3://bkt", "s3://bkt/", "file:///srv/data"}) {
+    const auto result = Accelerated(JobOf(S3Channel(uri)));
+    EXPECT_EQ(result.request["InputDataConfig"][0]["DataSource"], Mounted(uri, "/"));
+    EXPECT_TRUE(result.warnings.empty());
+  }
+  const auto folder = Accelerated(JobOf(S3Channel("s3://bkt/p/train")), true);
+  EXPECT_EQ(folder.request["InputDataConfig"][0]["DataSource"], Mounted("s3://bkt/p/train", "/"));
+  Json own = S3Channel("s3://bkt/p/");
+  own["InputMode"] = "File";
+  own["ContentType"] = "text/csv";
+  const Json channel = Accelerated(JobOf(own, "Pipe")).request["InputDataConfig"][0];
+  EXPECT_EQ(channel["DataSource"], Mounted("s3://bkt/p/", "/"));
+  EXPECT_EQ(channel["InputMode"], "File");
+  EXPECT_EQ(channel["ContentType"], "text/csv");
+}
+
+TEST(AccelerateTest, PrefixesThatNameNoFolderStayAndAreTold) {
+  const Json request = JobOf(S3Channel("s3://bkt/p/train"));
+  auto result = Accelerated(request, false);
+  EXPECT_EQ(result.request, request);
+  ASSERT_EQ(result.warnings.size(), 1u);
+  EXPECT_THAT(result.warnings[0],
+              HasSubstr("channel c is copied as before, s3://bkt/p/train: it does not name a folder"));
+  result = Accelerated(request, Fail(ErrorCode::kDenied, "access denied"));
+  EXPECT_EQ(result.request, request);
+  EXPECT_THAT(result.warnings[0], HasSubstr("access denied"));
+}
+
+TEST(AccelerateTest, WhatIsNoFileModePrefixStaysUntold) {
+  Json manifest = S3Channel("s3://bkt/m");
+  manifest["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile";
+  Json fast = S3Channel("s3://bkt/p/");
+  fast["InputMode"] = "FastFile";
+  const Json mounted = {{"ChannelName", "c"}, {"DataSource", Mounted("fs-1", "/")}};
+  for (const Json& request :
+       {JobOf(manifest), JobOf(fast), JobOf(mounted), JobOf(S3Channel("s3://bkt/p/"), "Pipe"), JobOf(5),
+        JobOf({{"DataSource", 3}}), Json::object(), Json(), Json{{"InputDataConfig", 1}}}) {
+    const auto result = Accelerated(request, true);
+    EXPECT_EQ(result.request, request);
+    EXPECT_TRUE(result.warnings.empty());
+  }
+}
+
+TEST(AccelerateTest, AShareOfAHostCannotBeMounted) {
+  Json channel = S3Channel("s3://bkt/p/");
+  channel["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key";
+  Json request = JobOf(channel);
+  EXPECT_EQ(Accelerated(request).request["InputDataConfig"][0]["DataSource"], Mounted("s3://bkt/p/", "/"));
+  request["ResourceConfig"]["InstanceCount"] = 2;
+  const auto result = Accelerated(request);
+  EXPECT_EQ(result.request, request);
+  EXPECT_THAT(result.warnings.at(0), HasSubstr("ShardedByS3Key"));
+}
+
+}  // namespace
+}  // namespace leat::cli

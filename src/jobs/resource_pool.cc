@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/resource_pool.h"
+
+#include <algorithm>
+
+namespace leat::jobs {
+
+Json ToJson(const Placement& placement) {
+  return {{"counted", placement.is_counted}, {"cpus", placement.cpus}, {"gpus", placement.gpus}};
+}
+
+Placement PlacementFrom(const Json& json) {
+  return {json.value("counted", false), json.value("cpus", 0u),
+          json.value("gpus", std::vector<std::vector<std::string>>{})};
+}
+
+bool ResourcePool::IsFree(const std::string& gpu) const { return std::ranges::find(taken_, gpu) == taken_.end(); }
+
+std::optional<Placement> ResourcePool::Take(InstanceSize size, unsigned hosts,
+                                            const std::vector<std::string>& visible) {
+  std::vector<std::string> usable, free;
+  for (const auto& gpu : gpus_) {
+    if (std::ranges::find(visible, gpu) == visible.end()) continue;
+    usable.push_back(gpu);
+    if (IsFree(gpu)) free.push_back(gpu);
+  }
+  Placement placement;
+  placement.is_counted = true;
+  placement.cpus = std::min(size.cpus * hosts, cpus_);
+  // More hosts than the machine has GPUs for: the first ones get theirs.
+  const size_t gpus = std::min<size_t>(size_t{size.gpus} * hosts, usable.size());
+  if (placement.cpus > cpus_free_ || gpus > free.size()) return std::nullopt;
+  size_t next = 0;
+  for (unsigned host = 0; host < hosts; ++host) {
+    auto& own = placement.gpus.emplace_back();
+    while (own.size() < size.gpus && next < gpus) own.push_back(free[next++]);
+  }
+  TakeAgain(placement);
+  return placement;
+}
+
+void ResourcePool::TakeAgain(const Placement& placement) {
+  cpus_free_ -= std::min(placement.cpus, cpus_free_);
+  for (const auto& host : placement.gpus) taken_.insert(taken_.end(), host.begin(), host.end());
+}
+
+void ResourcePool::Return(const Placement& placement) {
+  cpus_free_ = std::min(cpus_, cpus_free_ + placement.cpus);
+  for (const auto& host : placement.gpus) {
+    for (const auto& gpu : host) {
+      const auto found = std::ranges::find(taken_, gpu);
+      if (found != taken_.end()) taken_.erase(found);
+    }
+  }
+}
+
+}  // namespace leat::jobs

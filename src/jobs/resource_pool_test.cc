@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/resource_pool.h"
+
+#include <gmock/gmock.h>
+
+namespace leat::jobs {
+namespace {
+
+using testing::ElementsAre;
+
+const std::vector<std::string> kAll = {"0", "1", "2", "3"};
+
+TEST(ResourcePool, GivesEachGpuOnce) {
+  ResourcePool pool(8, kAll);
+  const auto first = pool.Take({2, 1}, 1, kAll);
+  const auto second = pool.Take({2, 2}, 1, kAll);
+  ASSERT_TRUE(first && second);
+  EXPECT_THAT(first->gpus, ElementsAre(ElementsAre("0")));
+  EXPECT_THAT(second->gpus, ElementsAre(ElementsAre("1", "2")));
+  EXPECT_FALSE(pool.Take({2, 2}, 1, kAll));
+  pool.Return(*first);
+  EXPECT_THAT(pool.Take({2, 2}, 1, kAll)->gpus, ElementsAre(ElementsAre("0", "3")));
+  EXPECT_EQ(pool.gpus_free(), 0u);
+  EXPECT_EQ(pool.cpus_free(), 4u);
+}
+
+TEST(ResourcePool, HostsShareTheMachine) {
+  ResourcePool pool(8, kAll);
+  EXPECT_THAT(pool.Take({2, 1}, 2, kAll)->gpus, ElementsAre(ElementsAre("0"), ElementsAre("1")));
+  EXPECT_THAT(pool.Take({1, 1}, 1, {"3"})->gpus, ElementsAre(ElementsAre("3")));
+}
+
+TEST(ResourcePool, WhatIsLargerThanTheMachineGetsAllOfIt) {
+  ResourcePool pool(2, {"0"});
+  const auto placement = pool.Take({96, 8}, 2, {"0"});
+  ASSERT_TRUE(placement);
+  EXPECT_EQ(placement->cpus, 2u);
+  EXPECT_THAT(placement->gpus, ElementsAre(ElementsAre("0"), ElementsAre()));
+  EXPECT_FALSE(pool.Take({1, 0}, 1, {"0"}));
+  pool.Return(*placement);
+  EXPECT_EQ(pool.cpus_free(), 2u);
+  EXPECT_EQ(pool.gpus_free(), 1u);
+}
+
+TEST(ResourcePool, APlacementSurvivesARestart) {
+  ResourcePool before(8, kAll), after(8, kAll);
+  const auto placement = before.Take({2, 2}, 1, kAll);
+  const Placement again = PlacementFrom(Json::parse(ToJson(*placement).dump()));
+  after.TakeAgain(again);
+  EXPECT_TRUE(again.is_counted);
+  EXPECT_THAT(after.Take({2, 2}, 1, kAll)->gpus, ElementsAre(ElementsAre("2", "3")));
+}
+
+}  // namespace
+}  // namespace leat::jobs

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Supervisor: runs the training jobs of a state directory, each on a thread of its own, in the order of submission, as
+// they fit on the machine. Its memory is the job store: one that is started anew goes on where the last one was, and
+// trainers have run on meanwhile.
+//
+// Threads: Wake from any; the rest from one. Exactly one supervisor may exist for a state directory, which its caller
+// assures by a lock.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "jobs/job_store.h"
+#include "jobs/resource_pool.h"
+#include "jobs/services.h"
+
+namespace leat::jobs {
+
+// What one job is run with: in its submitter's name, and no other job's.
+struct JobServices {
+  std::unique_ptr<FileSystemResolver> file_systems;
+  std::unique_ptr<RepositoryFactory> repositories;
+  std::vector<std::string> environment;  // NAME=value
+};
+class JobServicesFactory {
+ public:
+  virtual ~JobServicesFactory() = default;
+  virtual JobServices For(const std::string& job) = 0;  // the supervisor's thread
+  virtual void OnEnded(const std::string& job) = 0;     // likewise
+};
+
+class Supervisor {
+ public:
+  static constexpr size_t kRunningMax = 64;
+  Supervisor(std::string state_directory, JobStore& store, JobServicesFactory& factory, Hardware hardware);
+  ~Supervisor();  // waits for the running jobs; a process that will not wait ends by _exit
+  Supervisor(const Supervisor&) = delete;
+
+  // Something has changed: a job was submitted, or asked to stop.
+  void Wake();
+  // Takes in what has ended and starts what fits. False: no job is left.
+  Result<bool> Turn();
+  // Until Wake, the end of a job, or `longest`.
+  void Wait(std::chrono::milliseconds longest);
+
+ private:
+  struct Running {
+    Placement placement;
+    JobServices services;
+    std::thread thread;
+    bool could_not_run = false;  // its thread's, until that has ended
+    bool has_ended = false;      // protected by mutex_
+  };
+  Status Start(const std::string& name, const JobState& state, const Placement& placement);
+  void RunJob(const std::string& name, Running& running, std::vector<Machine> machines);
+  // Absent: it does not fit now.
+  Result<std::optional<Placement>> Place(const JobState& state, const std::string& name);
+  void TellItWaits(const std::string& name);
+  void ReapEnded();
+
+  const std::string state_directory_;
+  JobStore& store_;
+  JobServicesFactory& factory_;
+  const Hardware hardware_;
+  ResourcePool pool_;
+  std::map<std::string, std::unique_ptr<Running>> running_;
+  std::set<std::string> given_up_;  // jobs that this supervisor cannot run: another machine's, unreadable
+  std::string told_to_wait_;
+  const StopLevel never_{0};
+  std::mutex mutex_;  // protects woken_ and each Running's has_ended
+  std::condition_variable changed_;
+  bool woken_ = false;
+};
+
+}  // namespace leat::jobs
