@@ -49,6 +49,8 @@ JobState Apply(JobState state, const Event& event) {
     state.data = Json::object();
   } else if (event.kind == "data_ready") {
     state.data = body;
+  } else if (event.kind == "confined") {
+    state.control_group = body.value("directories", std::vector<std::string>{});
   } else if (event.kind == "timed_out") {
     state.timed_out = true;
   } else if (event.kind == "training_started") {

@@ -22,7 +22,7 @@ struct ProcessIdentity {
 
 struct Event {
   // created{request, options, tuning_job}, placed{hosts}, attempt{number}, status{secondary, message},
-  // stop_requested{level}, data_ready{...}, training_started, timed_out, training_ended{exit_code, exec_errno},
+  // stop_requested{level}, data_ready{...}, confined{directories}, training_started, timed_out, training_ended{exit_code, exec_errno},
   // artifacts{model}, accounting{...}, warning{text}, ended{status, secondary, message, failure_reason}.
   // Of a tuning job: created{request, seed, supervisor}, trial{...}, stop_requested, status, ended.
   std::string kind;
@@ -42,6 +42,7 @@ struct JobState {
   Json options = Json::object();    // RunOptions, as they were asked for
   Json placement = Json::object();  // which part of the machine it got
   Json data = Json::object();       // of this attempt: what was downloaded, and the file systems' counters before it
+  std::vector<std::string> control_group;  // its directories; empty: none
   std::string tuning_job;
   ProcessIdentity supervisor;  // of a tuning job
   uint32_t attempt = 1;

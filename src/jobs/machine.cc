@@ -136,6 +136,8 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
     if (count != wanted.end() && count->is_number_integer() && *count >= 0) choose(name, count->get<uint64_t>(), *has);
   }
   machine.cpus = std::max(1u, machine.cpus);
+  if (const auto memory = wanted.find("memory_gib"); memory != wanted.end() && memory->is_number() && *memory > 0)
+    machine.memory_bytes = static_cast<uint64_t>(memory->get<double>() * (1u << 30));
   if (machine.gpus < gpus) {
     std::string visible;
     for (unsigned i = 0; i < machine.gpus; ++i) visible += (i ? "," : "") + devices[i];

@@ -156,6 +156,7 @@ Status Supervisor::Start(const std::string& name, const JobState& state, const P
       hardware.visible_gpus = visible;
     }
     machines.push_back(FitMachine(job.instance_type, hardware, table, warnings));
+    machines.back().is_limited = placement.is_counted;
     if (placement.is_counted) machines.back().visible_gpus = hardware.gpus > 0 ? hardware.visible_gpus : std::nullopt;
     for (const auto& warning : warnings) {
       if (host > 0 || !state.placement.empty()) break;  // each host's are the same, and told once

@@ -216,6 +216,11 @@ void WriteExitFile(int file, const Report& report, uint64_t dropped) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != shim) _exit(127);
   if (!command.in_sandbox) setsid();
+  for (const std::string& group : command.groups) {
+    const int file = open(group.c_str(), O_WRONLY | O_CLOEXEC);
+    (void)!write(file, "0", 1);  // one that has gone limits nothing; the job is worth more than its accounting
+    close(file);
+  }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -465,7 +470,7 @@ Result<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const TrainerComma
     kill(shim, SIGQUIT);
     return error;
   }
-  return std::unique_ptr<TrainerProcess>(new TrainerProcess(directory, std::move(process)));
+  return std::unique_ptr<TrainerProcess>(new TrainerProcess(directory, std::move(process), shim));
 }
 
 Result<std::unique_ptr<TrainerProcess>> TrainerProcess::Adopt(const std::string& directory) {
@@ -485,14 +490,15 @@ Result<std::unique_ptr<TrainerProcess>> TrainerProcess::Adopt(const std::string&
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       continue;
     }
-    if (!was_locked) return std::unique_ptr<TrainerProcess>(new TrainerProcess(directory, FileDescriptor()));
+    if (!was_locked) return std::unique_ptr<TrainerProcess>(new TrainerProcess(directory, FileDescriptor(), 0));
     if (text.substr(0, last_space) != Whereabouts())
       return Fail(ErrorCode::kBusy, "the trainer in " + directory + " runs on another machine or in a container");
     const auto number = ParseUnsigned(Trim(text.substr(last_space + 1)));
     FileDescriptor process = OpenPid(static_cast<pid_t>(number.value_or(0)));
     // Still locked: the number was the shim's when the pidfd was made.
     if (IsLocked(file.get()) && process.valid())
-      return std::unique_ptr<TrainerProcess>(new TrainerProcess(directory, std::move(process)));
+      return std::unique_ptr<TrainerProcess>(
+          new TrainerProcess(directory, std::move(process), static_cast<int>(*number)));
     if (IsLocked(file.get())) return FailErrno(errno, "pidfd_open of the shim in " + directory);
   }
 }

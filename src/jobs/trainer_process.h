@@ -29,6 +29,7 @@ struct TrainerCommand {
   std::string directory;                 // where it starts; empty: the caller's
   int inherited_fd = -1;                 // is kInheritedFd in the process
   bool in_sandbox = false;               // the first process is bwrap, which signals must go around
+  std::vector<std::string> groups;       // ControlGroup::procs_files of the group that it shall be in
 };
 inline constexpr int kInheritedFd = 4;
 
@@ -50,6 +51,8 @@ class TrainerProcess {
 
   // Readable once the trainer and everything that it started are gone; below zero: they were when it was adopted.
   int ended_fd() const { return shim_.get(); }
+  // The root of all of the trainer's processes, for whoever attributes what they do; 0: it had ended when adopted.
+  int shim_number() const { return shim_number_; }
   bool HasEnded() const;
   // SIGTERM to the script's main process, and to it only: a script that wants to finish its epoch needs its workers.
   // Once; from then on what outlives the main process is sent SIGTERM too, once, and may run on until Kill; without
@@ -60,10 +63,11 @@ class TrainerProcess {
   Result<TrainerExit> Exit();
 
  private:
-  TrainerProcess(std::string directory, FileDescriptor shim)
-      : directory_(std::move(directory)), shim_(std::move(shim)) {}
+  TrainerProcess(std::string directory, FileDescriptor shim, int shim_number)
+      : directory_(std::move(directory)), shim_(std::move(shim)), shim_number_(shim_number) {}
   const std::string directory_;
   FileDescriptor shim_;  // a pidfd
+  const int shim_number_;
 };
 
 struct ProgramOutput {

@@ -15,11 +15,16 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "jobs/channel.h"
+#include "jobs/checkpoint_sync.h"
 #include "jobs/code.h"
+#include "jobs/control_group.h"
+#include "jobs/describe.h"
 #include "jobs/failure.h"
 #include "jobs/log_reader.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
+#include "jobs/pipe_feed.h"
 #include "jobs/sandbox.h"
 #include "jobs/trainer_process.h"
 #include "jobs/transfer.h"
@@ -47,6 +52,8 @@ struct Host {
   Machine machine;
   std::string directory, volume;
   SandboxView view;
+  std::vector<std::unique_ptr<PipeFeed>> feeds;  // the script is gone before they are
+  std::unique_ptr<CheckpointSync> checkpoints;
   std::unique_ptr<TrainerProcess> trainer;
   std::unique_ptr<LogReader> log;
   LineSplitter lines;
@@ -185,6 +192,8 @@ class TrainingRun {
   Status ForgetTrainers() {
     for (Host& host : hosts_) {
       host.trainer.reset();
+      host.feeds.clear();
+      host.checkpoints.reset();
       host.exit.reset();
       std::error_code error;
       fs::remove(host.directory + "/trainer", error);
@@ -247,9 +256,11 @@ class TrainingRun {
     return {};
   }
 
-  // False: no trainer was started in this attempt, or not on all hosts; then none runs any more.
+  // False: no trainer was started in this attempt, or not on all hosts; then none runs any more. One that is fed through
+  // pipes has seen them end when the supervisor did, which it takes for the end of its data: it starts anew.
   Result<bool> AdoptTrainers() {
-    bool all = true;
+    bool all = std::ranges::none_of(job_.channels,
+                                    [](const Channel& channel) { return channel.input_mode == InputMode::kPipe; });
     for (Host& host : hosts_) {
       auto trainer = TrainerProcess::Adopt(host.directory);
       if (trainer) {
@@ -269,7 +280,12 @@ class TrainingRun {
         const auto used = services_.file_systems.DirectoryOf(id, "/");  // takes the lease again
         if (!used) Warn("file system " + id + ": " + used.error().message);
       }
-      for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(OpenLog(host));
+      for (Host& host : hosts_) {
+        LEAT_RETURN_IF_ERROR(OpenLog(host));
+        LEAT_RETURN_IF_ERROR(StartCheckpoints(host));
+      }
+      AttributeReads();
+      if (auto group = ControlGroup::Adopt(GroupName(), state_.control_group); group) group_ = std::move(*group);
       return true;
     }
     for (Host& host : hosts_) {
@@ -284,6 +300,7 @@ class TrainingRun {
   Status Prepare() {
     for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(MakeDirectories(host));
     LEAT_RETURN_IF_ERROR(TakeBackCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
+    for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(RestoreCheckpoints(host));
     LEAT_RETURN_IF_ERROR(CheckOutput());
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Downloading", "Downloading input data");
@@ -335,24 +352,26 @@ class TrainingRun {
 
   Status PrepareChannel(Host& host, const Channel& channel) {
     const std::string place = host.volume + "/input/data/" + channel.name;
-    if (channel.s3) {
-      LEAT_RETURN_IF_ERROR(CreateDirectories(place));
-      const std::string repository_url = LocationOf(channel.s3->uri).repository;
-      LEAT_ASSIGN_OR_RETURN(Repository repository,
-                            services_.repositories.Open(repository_url, options_.file_mode_connections));
-      const auto downloaded =
-          DownloadPrefix(*repository.store, channel.s3->uri, place, options_.file_mode_connections, stopped_);
-      if (repository.counters) {
-        for (size_t i = 0; i < downloads_.requests.size(); ++i)
-          downloads_.requests[i] += repository.counters->requests[i].load();
-        downloads_.bytes_received += repository.counters->bytes_received.load();
-      }
-      if (!downloaded) return Fail(downloaded.error());
+    if (channel.s3 && channel.input_mode == InputMode::kPipe) {
+      LEAT_ASSIGN_OR_RETURN(auto feed, PipeFeed::Start(services_.repositories, channel, ShareOf(host),
+                                                       host.volume + "/input/data", stopped_));
+      host.feeds.push_back(std::move(feed));
       return {};
     }
-    std::string directory = channel.file_system->directory_path;
-    if (!channel.file_system->is_plain_directory) {
-      const std::string& id = channel.file_system->file_system_id;
+    if (channel.s3 && channel.input_mode == InputMode::kFile) {
+      LEAT_RETURN_IF_ERROR(CreateDirectories(place));
+      LEAT_RETURN_IF_ERROR(DownloadChannel(services_.repositories, channel, ShareOf(host), place,
+                                           options_.file_mode_connections, downloads_, stopped_));
+      return {};
+    }
+    // FastFile: a mount of the prefix, whose data stay cached for the next job as any file system's do.
+    const FileSystemSource source =
+        channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
+    std::string directory = source.directory_path;
+    if (source.is_plain_directory) {
+      LEAT_ASSIGN_OR_RETURN(directory, PlainDirectory(source));
+    } else {
+      const std::string& id = source.file_system_id;
       // Mounted first, so that what mounting asks of S3 counts only where nothing was mounted before.
       const auto before = services_.file_systems.Counters(id);
       LEAT_ASSIGN_OR_RETURN(directory, services_.file_systems.DirectoryOf(id, directory));
@@ -360,9 +379,8 @@ class TrainingRun {
     }
     std::error_code error;
     if (!fs::is_directory(directory, error)) {
-      return Fail(ErrorCode::kNotFound, "DirectoryPath " + channel.file_system->directory_path +
-                                            " is no directory of " + channel.file_system->file_system_id +
-                                            " (looked at " + directory + ")");
+      return Fail(ErrorCode::kNotFound, "DirectoryPath " + source.directory_path + " is no directory of " +
+                                            source.file_system_id + " (looked at " + directory + ")");
     }
     if (!options_.sandbox) {
       fs::create_directory_symlink(directory, place, error);
@@ -374,11 +392,98 @@ class TrainingRun {
     return {};
   }
 
+  HostShare ShareOf(const Host& host) const { return {host.number, job_.instance_count}; }
+
+  // EFS: STATE/file-systems.json says where an id is mounted ({"fs-0123456789abcdef0": "/mnt/shared"}); without it the
+  // path is one of this machine.
+  Result<std::string> PlainDirectory(const FileSystemSource& source) const {
+    const std::string path = state_directory_ + "/file-systems.json";
+    const auto text = ReadFile(path, 1u << 20);
+    if (!text && text.error().code == ErrorCode::kNotFound) return source.directory_path;
+    if (!text) return Fail(text.error());
+    const Json table = Json::parse(*text, nullptr, false);
+    if (!table.is_object()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  path + " is no JSON object; it should read {\"fs-0123456789abcdef0\": \"/mnt/shared\"}");
+    }
+    const auto root = table.find(source.file_system_id);
+    if (root == table.end() || !root->is_string()) return source.directory_path;
+    return root->get<std::string>() + source.directory_path;
+  }
+
+  CheckpointPlace CheckpointsOf(const Host& host) const {
+    return {job_.checkpoint_uri, host.volume + "/" + job_.checkpoint_path, host.directory + "/checkpoint-record"};
+  }
+  Status RestoreCheckpoints(const Host& host) {
+    if (job_.checkpoint_uri.empty()) return {};
+    const auto restored = CheckpointSync::Restore(services_.repositories, CheckpointsOf(host),
+                                                  std::min(options_.file_mode_connections, 64u), stopped_);
+    if (!restored) return Fail(restored.error().code, "CheckpointConfig: " + restored.error().message);
+    for (const auto& warning : restored->warnings) Warn("CheckpointConfig: " + warning);
+    return {};
+  }
+  Status StartCheckpoints(Host& host) {
+    if (job_.checkpoint_uri.empty()) return {};
+    auto started = CheckpointSync::Start(services_.repositories, CheckpointsOf(host));
+    if (!started) return Fail(started.error().code, "CheckpointConfig: " + started.error().message);
+    host.checkpoints = std::move(*started);
+    return {};
+  }
+  // What the script has left goes to S3 before the job ends, however it ends.
+  void FlushCheckpoints() {
+    for (Host& host : hosts_) {
+      if (!host.checkpoints) continue;
+      const Status flushed = host.checkpoints->Flush([this] { return StopLevelNow() > 1; });
+      if (!flushed) {
+        checkpoints_are_copied_ = false;
+        Warn("CheckpointConfig: " + flushed.error().message);
+      }
+      host.checkpoints.reset();
+    }
+  }
+
+  // Whose reads the file systems' daemon counts for us.
+  void AttributeReads() {
+    std::vector<int> shims;
+    for (const Host& host : hosts_) {
+      if (host.trainer->shim_number() > 0) shims.push_back(host.trainer->shim_number());
+    }
+    if (const Status set = services_.file_systems.SetOwners(shims); !set) LogWarning(set.error().message);
+  }
+
+  // One for each job name of each state directory.
+  std::string GroupName() const {
+    return "leat-" + job_.name + "-" + std::to_string(std::hash<std::string>()(state_directory_) % 1'000'000'007);
+  }
+  void MakeGroup() {
+    const Machine& machine = hosts_[0].machine;
+    ControlGroupLimits limits;
+    if (machine.is_limited) limits.cpus = machine.cpus * job_.instance_count;
+    if (machine.memory_bytes > 0) limits.memory_bytes = machine.memory_bytes * job_.instance_count;
+    auto made = ControlGroup::Create(GroupName(), limits);
+    if (!made && made.error().code == ErrorCode::kExists) {  // of an attempt before
+      if (const auto old = ControlGroup::Adopt(GroupName()); old) {
+        (void)(*old)->Kill();
+        (void)(*old)->Remove();
+      }
+      made = ControlGroup::Create(GroupName(), limits);
+    }
+    if (!made) {
+      if (limits.cpus || limits.memory_bytes)
+        Warn("the limits of " + job_.instance_type + " are not enforced: " + made.error().message);
+      return;
+    }
+    group_ = std::move(*made);
+    Record("confined", {{"directories", group_->directories()}});
+  }
+
   Status StartTrainers() {
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Training", "Training image download completed. Training in progress.");
+    MakeGroup();
     for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(StartTrainer(host));
     Record("training_started");
+    AttributeReads();
     return {};
   }
 
@@ -403,7 +508,9 @@ class TrainingRun {
       command.arguments = SandboxArguments(host.view, filter.valid() ? kInheritedFd : -1, program_.arguments);
       command.in_sandbox = true;
     }
+    if (group_) command.groups = group_->procs_files();
     LEAT_ASSIGN_OR_RETURN(host.trainer, TrainerProcess::Start(command, host.directory));
+    LEAT_RETURN_IF_ERROR(StartCheckpoints(host));
     return OpenLog(host);
   }
 
@@ -440,6 +547,7 @@ class TrainingRun {
         const bool has_ended = host.trainer->HasEnded();  // before the log is read to its end
         LEAT_RETURN_IF_ERROR(ReadLog(host, has_ended));
         if (has_ended) LEAT_RETURN_IF_ERROR(TakeExit(host));
+        LookAtData(host);
       }
       const int level = StopLevelNow();
       const auto now = SteadyClock::now();
@@ -449,7 +557,7 @@ class TrainingRun {
       }
       const bool one_failed = std::any_of(hosts_.begin(), hosts_.end(),
                                           [](const Host& host) { return host.exit && host.exit->code != 0; });
-      if ((level > 0 || state_.timed_out || one_failed || trainer_is_lost_) && !kill_at) {
+      if ((level > 0 || state_.timed_out || one_failed || trainer_is_lost_ || data_failure_) && !kill_at) {
         for (const Host& host : hosts_) host.trainer->Terminate();
         kill_at = now + options_.stop_grace;
       }
@@ -457,10 +565,22 @@ class TrainingRun {
         for (const Host& host : hosts_) host.trainer->Kill();
       }
     }
+    FlushCheckpoints();
     if (trainer_is_lost_) return Fail(ErrorCode::kUnavailable, lost_text_);
+    if (data_failure_) return Fail(*data_failure_);
     const Host& host = FailedHost();
     Record("training_ended", {{"exit_code", host.exit->code}, {"exec_errno", host.exit->exec_errno}});
     return {};
+  }
+
+  // What comes through pipes and goes to checkpoints while the script runs.
+  void LookAtData(Host& host) {
+    for (const auto& feed : host.feeds) {
+      if (const auto failure = feed->failure(); failure && !data_failure_) data_failure_ = *failure;
+    }
+    if (!host.checkpoints) return;
+    if (const auto failure = host.checkpoints->TakeFailure())
+      Warn("CheckpointConfig: " + failure->message + " (it is tried again)");
   }
 
   Status TakeExit(Host& host) {
@@ -589,7 +709,19 @@ class TrainingRun {
 
   // The volume of a job ends with it, but for what exists nowhere else; the log stays.
   void Clean() {
-    const auto checkpoints = KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path);
+    for (Host& host : hosts_) {
+      for (const auto& feed : host.feeds) {
+        const FileSystemCounters fed = feed->Counters();
+        for (size_t i = 0; i < fed.requests.size(); ++i) downloads_.requests[i] += fed.requests[i];
+        downloads_.bytes_received += fed.bytes_received;
+      }
+      host.feeds.clear();
+      host.checkpoints.reset();
+    }
+    EndGroup();
+    const bool are_copied = !job_.checkpoint_uri.empty() && checkpoints_are_copied_;
+    const auto checkpoints =
+        are_copied ? std::string() : KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path);
     if (!checkpoints) {
       Warn(checkpoints.error().message + "; the job's volume is left as it is");
       return;
@@ -597,6 +729,29 @@ class TrainingRun {
     if (!checkpoints->empty()) Warn("checkpoints are kept in " + *checkpoints);
     const Status removed = RemoveVolume(state_directory_, job_.name, kept_);
     if (!removed) Warn(removed.error().message);
+  }
+
+  void EndGroup() {
+    if (!group_) return;
+    (void)group_->Kill();
+    const ControlGroupUsage usage = group_->usage();
+    if (group_->WasKilledForMemory())
+      Warn("the kernel killed a process of the job for want of memory" +
+           (hosts_[0].machine.memory_bytes > 0
+                ? ": the job may use " + FormatBytes(hosts_[0].machine.memory_bytes * job_.instance_count)
+                : std::string()));
+    const auto tell = [&](const char* name, const auto& value) {
+      if (value) usage_[name] = *value;
+    };
+    tell("CpuSeconds", usage.cpu_seconds);
+    tell("MemoryBytesMax", usage.memory_bytes_max);
+    tell("DiskBytesRead", usage.bytes_read);
+    tell("DiskBytesWritten", usage.bytes_written);
+    tell("SecondsStalledForCpu", usage.cpu_stall_seconds);
+    tell("SecondsStalledForDisk", usage.io_stall_seconds);
+    tell("SecondsStalledForMemory", usage.memory_stall_seconds);
+    if (const Status removed = group_->Remove(); !removed) LogWarning(removed.error().message);
+    group_.reset();
   }
 
   void RecordAccounting() {
@@ -622,6 +777,12 @@ class TrainingRun {
                        {"S3RequestsByKind", by_kind},
                        {"S3Bytes", total.bytes_received},
                        {"SecondsInTotal", seconds_since(submitted, WallTimeNs())}};
+    std::vector<ReadCounters> reads;
+    for (const auto& [id, before] : counters_before_) {
+      if (const auto read = services_.file_systems.ReadsOf(id)) reads.push_back(*read);
+    }
+    if (!reads.empty()) accounting.update(ReadsJson(reads, submitted));
+    accounting.update(usage_);
     if (state_.training_started_ns) {
       const double to_start = seconds_since(submitted, *state_.training_started_ns);
       accounting["SecondsToStart"] = to_start;
@@ -656,6 +817,10 @@ class TrainingRun {
   FileSystemCounters downloads_;
   std::map<std::string, FileSystemCounters> counters_before_;
   VolumeParts kept_;
+  std::optional<Error> data_failure_;
+  bool checkpoints_are_copied_ = true;
+  std::unique_ptr<ControlGroup> group_;
+  Json usage_ = Json::object();
 };
 
 }  // namespace

@@ -319,13 +319,80 @@ TEST_P(TrainingRunTest, OutputThatMayNotBeListedIsTried) {
   EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("whether it can be written shows at the end")));
 }
 
-TEST_P(TrainingRunTest, CheckpointsAreKept) {
-  Json request = Request("printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
+TEST_P(TrainingRunTest, CheckpointsGoToS3AndComeBack) {
+  Json request = Request("cat \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"; printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
   request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}, {"LocalPath", "/opt/ml/saved/ckpt/"}};
+  EXPECT_EQ(Run(request).status, "Completed");
+  EXPECT_EQ(bucket_.store->Contents()["c/c"], "c");
+  EXPECT_FALSE(fs::exists(state_directory_ + "/jobs/job/checkpoints"));
+  request["TrainingJobName"] = "next";
+  EXPECT_EQ(Run(request).status, "Completed");
+  EXPECT_EQ(ReadFile(LogPath("next")).value_or(""), "c");
+}
+
+TEST_P(TrainingRunTest, CheckpointsThatCannotBeCopiedAreKept) {
+  sim::Fault refused{env::RequestKind::kPut, "c/c", ErrorCode::kDenied};
+  refused.count = 1000;
+  bucket_.store->AddFault(refused);
+  Json request = Request("printf c > \"${SM_MODEL_DIR%/model}/checkpoints/c\"\n");
+  request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}};
   EXPECT_EQ(Run(request).status, "Completed");
   const std::string kept = state_directory_ + "/jobs/job/checkpoints";
   EXPECT_EQ(ReadFile(kept + "/c").value_or(""), "c");
   EXPECT_THAT(listener_.warnings, testing::Contains("checkpoints are kept in " + kept));
+}
+
+TEST_P(TrainingRunTest, APipeFeedsTheScriptEpochByEpoch) {
+  bucket_.store->PutObject("d/a", "one ");
+  bucket_.store->PutObject("d/b", "two ");
+  Json request = Request(
+      "for epoch in 0 1; do p=$SM_CHANNEL_TRAIN\"_$epoch\"; until [ -p \"$p\" ]; do sleep 0.02; done; cat \"$p\"; "
+      "done; echo\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "InputMode": "Pipe",
+           "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d/"}}}])");
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Completed") << state.failure_reason;
+  EXPECT_EQ(Log(), "one two one two \n");
+  EXPECT_GE(state.accounting["S3Bytes"], 16);
+}
+
+TEST_P(TrainingRunTest, APipeThatCannotBeFedFailsTheJob) {
+  bucket_.store->PutObject("d/a", "one ");
+  sim::Fault refused{env::RequestKind::kGet, "d/a", ErrorCode::kDenied};
+  refused.count = 1000;
+  bucket_.store->AddFault(refused);
+  Json request = Request("until [ -p \"$SM_CHANNEL_TRAIN\"_0 ]; do sleep 0.02; done; cat \"$SM_CHANNEL_TRAIN\"_0; exit 0\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "InputMode": "Pipe",
+           "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d/"}}}])");
+  const JobState state = Run(request);
+  EXPECT_EQ(state.status, "Failed");
+  EXPECT_THAT(state.failure_reason, StartsWith("ClientError: "));
+}
+
+TEST_P(TrainingRunTest, EachHostGetsItsPartOfAShardedChannel) {
+  for (const char* key : {"d/a", "d/b", "d/c", "d/d"}) bucket_.store->PutObject(key, key);
+  Json request = Request("ls \"$SM_CHANNEL_TRAIN\" | tr -d '\\n'; echo\n");
+  request["ResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 2}};
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d/",
+           "S3DataDistributionType": "ShardedByS3Key"}}}])");
+  EXPECT_EQ(Run(request).status, "Completed");
+  EXPECT_EQ(Log(), "ac\n");
+  EXPECT_EQ(ReadFile(LogPath("job", 1)).value_or(""), "bd\n");
+}
+
+TEST_P(TrainingRunTest, AFileSystemIdMayNameADirectory) {
+  ASSERT_TRUE(WriteFileAtomically(state_directory_ + "/file-systems.json",
+                                  "{\"fs-0123456789abcdef0\": \"" + root_ + "/mounted\"}", 0600, false));
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/mounted/dir/f", "shared", 0644, false));
+  Json request = Request("cat \"$SM_CHANNEL_TRAIN/f\"\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef0",
+           "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/dir"}}}])");
+  EXPECT_EQ(Run(request).status, "Completed") << Log();
+  EXPECT_EQ(Log(), "shared");
 }
 
 TEST_P(TrainingRunTest, TheNameOfTheHostResolves) {

@@ -30,9 +30,9 @@ struct DownloadResult {
 // what was in flight has been cancelled.
 Result<DownloadResult> DownloadPrefix(env::ObjectStore& store, const std::string& uri, const std::string& directory,
                                       unsigned connections, const StopCheck& stopped);
-// What a host gets of a File mode channel (of an S3DataSource that is no augmented manifest), into `directory`. What was
-// asked for is added to `counters`, also when the download fails. Failures as DownloadPrefix; a host that gets nothing
-// of a channel which has something is none. kInvalidArgument: a manifest that is none.
+// What a host gets of a File mode channel (of an S3DataSource that is no augmented manifest), into `directory`. What
+// was asked for is added to `counters`, also when the download fails. Failures as DownloadPrefix; a host that gets
+// nothing of a channel which has something is none. kInvalidArgument: a manifest that is none.
 Result<DownloadResult> DownloadChannel(RepositoryFactory& repositories, const Channel& channel, HostShare share,
                                        const std::string& directory, unsigned connections, FileSystemCounters& counters,
                                        const StopCheck& stopped);
