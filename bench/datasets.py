@@ -33,14 +33,14 @@ class Dataset:
 
 
 # Full size, and with --quick.
-COUNTS = {'small39': (30_000, 600), 'small110': (20_000, 400), 'small323': (5_000, 200), 'large': (10, 2),
-          'million': (1_000_000, 20_000), 'peer110': (2_000, 60), 'peerlarge': (3, 1)}
-SIZES = {'small39': 39_000, 'small110': 110_000, 'small323': 323_000, 'large': 143_000_000, 'million': 3000}
+COUNTS = {'small39': (30_000, 600), 'small110': (20_000, 400), 'sweep110': (10_000, 200), 'small323': (5_000, 200),
+          'large': (10, 2), 'million': (1_000_000, 20_000), 'peer110': (2_000, 60), 'peerlarge': (3, 1)}
+SIZES = {'small39': 39_000, 'small110': 110_000, 'sweep110': 110_000, 'small323': 323_000, 'large': 143_000_000, 'million': 3000}
 QUICK_LARGE_SIZE = 20_000_000
 
 
 def named(name, quick, layout='flat'):
-    """`small39`, `small110`, `small323`, `large`, `million`; `peer110` and `peerlarge` are the fewer objects that peers get."""
+    """One of COUNTS; `peer110` and `peerlarge` are the fewer objects that peers get."""
     count = COUNTS[name][1 if quick else 0]
     shape = name.replace('peer1', 'small1').replace('peerl', 'l')
     size = QUICK_LARGE_SIZE if quick and shape == 'large' else SIZES[shape]

@@ -66,8 +66,7 @@ class TestingRig {
     options.dataset = DatasetId{1};
     options.catalog_directory = directory + "/catalog";
     options.read_order_path = directory + "/read-order";
-    auto opened =
-        FileSystem::Open(options, {store, cache.get(), hydrator.get(), &clock, nullptr, nullptr, processes});
+    auto opened = FileSystem::Open(options, {store, cache.get(), hydrator.get(), &clock, nullptr, nullptr, processes});
     LEAT_CHECK(opened.has_value());
     file_system = std::move(*opened);
   }

@@ -10,8 +10,8 @@
 namespace leat::cache {
 namespace {
 
-// Runs from this length on are given their room on the disk at once: ext4 reserves room page by page otherwise, which took
-// 1.7 to 7 times as long in all (docs/decisions/0014-runs-of-large-objects-are-preallocated.md).
+// Runs from this length on are given their room on the disk at once: ext4 reserves room page by page otherwise, which
+// took 1.7 to 7 times as long in all (docs/decisions/0014-runs-of-large-objects-are-preallocated.md).
 constexpr uint64_t kPreallocateBytesMin = 2 * kBlockBytes;
 
 // Reserved: the run's blocks and a page for the trailer; what turns out to be there already is given back at the end.
@@ -25,8 +25,8 @@ class LargeWriter final : public Cache::Writer {
         end_(offset + length),
         reserved_(reserved),
         intent_(intent),
-        preallocated_(length >= kPreallocateBytesMin && LargeObjects::Preallocate(object_->file.get(), offset, length)) {
-  }
+        preallocated_(length >= kPreallocateBytesMin &&
+                      LargeObjects::Preallocate(object_->file.get(), offset, length)) {}
 
   ~LargeWriter() override {
     bool empty = false, removed = false;

@@ -77,7 +77,7 @@ struct MountedFileSystem {
   std::atomic<bool> closing{false};  // whoever waits on its behalf should give up
   // Guarded by the daemon's mutex.
   State state = State::kMounting;
-  uint32_t users = 0;                   // requests that hold it
+  uint32_t users = 0;                                    // requests that hold it
   std::map<uint64_t, fs::ReadAccounting::Lease> leases;  // by connection; counts what the job reads
   std::deque<Sample> samples;                            // one a second, for the rates
 };

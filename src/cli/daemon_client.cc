@@ -197,11 +197,10 @@ Error WithPath(const std::string& path, const std::string& mountpoint, Error err
 }
 
 Result<ManagedMount> EnsureManagedMount(const std::string& state_directory, const ManagedMountRequest& request) {
-  Json message = {
-      {"verb", "mount"},
-      {"managed", true},
-      {"repository", request.repository},
-      {"environment", request.environment.is_null() ? CallerEnvironment() : request.environment}};
+  Json message = {{"verb", "mount"},
+                  {"managed", true},
+                  {"repository", request.repository},
+                  {"environment", request.environment.is_null() ? CallerEnvironment() : request.environment}};
   if (!request.endpoint_url.empty()) message["endpoint_url"] = request.endpoint_url;
   if (!request.region.empty()) message["region"] = request.region;
   if (!request.profile.empty()) message["profile"] = request.profile;

@@ -15,7 +15,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-#include <vector>
 
 #include "base/result.h"
 

@@ -260,10 +260,10 @@ Result<Json> Daemon::MountEntry(const Entry& entry, bool is_new, const Json& req
     LEAT_RETURN_IF_ERROR(SaveDaemonSettings(paths_, settings));
   }
   LEAT_RETURN_IF_ERROR(CreateDirectories(options.catalog_directory, 0700));
-  LEAT_ASSIGN_OR_RETURN(entry->file_system,
-                        fs::FileSystem::Open(std::move(options), {entry->opened.store, cache_.get(), hydrator_.get(),
-                                                                  clock_.get(), inodes_, database_memory_,
-                                                                  &processes_}));
+  LEAT_ASSIGN_OR_RETURN(
+      entry->file_system,
+      fs::FileSystem::Open(std::move(options), {entry->opened.store, cache_.get(), hydrator_.get(), clock_.get(),
+                                                inodes_, database_memory_, &processes_}));
   if (stopping_) return Fail(ErrorCode::kCancelled, "the daemon is stopping");
   LEAT_ASSIGN_OR_RETURN(entry->mount, fuse::Mount::Start({.mountpoint = entry->mountpoint,
                                                           .source = "leat#" + entry->settings.name,

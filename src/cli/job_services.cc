@@ -173,8 +173,7 @@ Result<jobs::FileSystemCounters> DaemonFileSystems::Counters(const std::string& 
 
 Result<jobs::Repository> JobRepositories::Open(const std::string& url, unsigned) {
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(url));
-  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened,
-                        OpenRepository({{"environment", environment_}}, repository, clock_));
+  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened, OpenRepository({{"environment", environment_}}, repository, clock_));
   return jobs::Repository{std::move(opened.store), opened.counters};
 }
 
@@ -183,6 +182,9 @@ jobs::RunOptions JobArguments::Options() const {
   options.sandbox = !no_sandbox;
   options.file_mode_connections = file_mode_connections;
   options.python = python;
+  options.requirements = requirements == "install"  ? jobs::Requirements::kInstall
+                         : requirements == "refuse" ? jobs::Requirements::kRefuse
+                                                    : jobs::Requirements::kIgnore;
   return options;
 }
 

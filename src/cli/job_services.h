@@ -60,7 +60,7 @@ class JobRepositories final : public jobs::RepositoryFactory {
 
 // The options of train and tune.
 struct JobArguments {
-  std::string request_path, state_directory, python = "python3";
+  std::string request_path, state_directory, python = "python3", requirements = "ignore";
   unsigned file_mode_connections = 64;
   bool json = false, no_sandbox = false, detach = false;
   jobs::RunOptions Options() const;

@@ -249,7 +249,8 @@ class LogPrinter final : public jobs::RunObserver {
  public:
   void OnStatus(const std::string&, const std::string&, const std::string&) override {}
   void OnLogLine(const std::string&, std::string_view line) override {
-    is_read_ = is_read_ && std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
+    is_read_ =
+        is_read_ && std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
   }
   void OnMetric(const std::string&, const std::string&, double) override {}
   void OnWarning(const std::string&, const std::string& text) override {
@@ -357,9 +358,8 @@ void AddSupervisorCommand(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("supervisor", "")->group("");
   verb->add_option("--state-dir", arguments->state_directory)->required();
   verb->add_option("--ready-fd", arguments->ready_fd);
-  verb->callback([arguments, &exit_code] {
-    exit_code = RunSupervisorProcess(arguments->state_directory, arguments->ready_fd);
-  });
+  verb->callback(
+      [arguments, &exit_code] { exit_code = RunSupervisorProcess(arguments->state_directory, arguments->ready_fd); });
 }
 
 }  // namespace leat::cli

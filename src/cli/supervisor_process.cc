@@ -29,8 +29,8 @@ extern char** environ;
 namespace leat::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kTurn{1000};        // stop requests of other processes are seen then at the latest
-constexpr std::chrono::milliseconds kIdleGrace{3000};   // how long it stays without a job
+constexpr std::chrono::milliseconds kTurn{1000};       // stop requests of other processes are seen then at the latest
+constexpr std::chrono::milliseconds kIdleGrace{3000};  // how long it stays without a job
 constexpr std::chrono::milliseconds kAnswerWait{45'000};
 constexpr std::chrono::milliseconds kStartingWait{10'000};  // for a lock that is held by one that starts or ends
 
@@ -66,8 +66,8 @@ class Environments {
     const std::string directory = jobs::JobDirectory(state_directory_, job);
     LEAT_RETURN_IF_ERROR(CreateDirectories(directory, 0700));
     const Json kept = jobs::WithoutCredentials(variables);
-    LEAT_RETURN_IF_ERROR(WriteFileAtomically(
-        directory + "/environment", kept.dump(-1, ' ', false, Json::error_handler_t::replace), 0600, false));
+    LEAT_RETURN_IF_ERROR(WriteFileAtomically(directory + "/environment",
+                                             kept.dump(-1, ' ', false, Json::error_handler_t::replace), 0600, false));
     const std::lock_guard lock(mutex_);
     of_job_[job] = variables;
     return {};

@@ -152,6 +152,10 @@ void AddTrainCommand(CLI::App& app, int& exit_code) {
   verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
       ->check(CLI::Range(1, 1024));
   verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
+  verb->add_option("--requirements", arguments->requirements,
+                   "a requirements.txt beside the script: ignore (with a warning), install (for the job alone, by pip) "
+                   "or refuse")
+      ->check(CLI::IsMember({"ignore", "install", "refuse"}));
   AddTrainRequestOptions(*verb, *flags);
   verb->footer(
       "Examples:\n  leat train job.json && leat jobs describe my-job\n"

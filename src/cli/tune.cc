@@ -131,7 +131,8 @@ int RunTune(const JobArguments& arguments) {
   TuneDisplay display(arguments.json ? stderr : stdout, check.job.objective);
   jobs::QueuedObserver queue(display);
   queue.Start();
-  const auto study = tuner::RunTuningJob(check.job, arguments.Options(), {state_directory, **store, supervisor, queue, stop});
+  const auto study =
+      tuner::RunTuningJob(check.job, arguments.Options(), {state_directory, **store, supervisor, queue, stop});
   const bool all_shown = queue.Finish(kReaderPatience);
   if (!study && all_shown) return Complain("tune", study.error());
   if (!study) LeaveUnread("tune", check.job.name, "Failed", 1);
@@ -168,6 +169,10 @@ void AddTuneCommand(CLI::App& app, int& exit_code) {
   verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
       ->check(CLI::Range(1, 1024));
   verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
+  verb->add_option("--requirements", arguments->requirements,
+                   "a requirements.txt beside the script: ignore (with a warning), install (for the job alone, by pip) "
+                   "or refuse")
+      ->check(CLI::IsMember({"ignore", "install", "refuse"}));
   verb->footer("Example:\n  leat tune tuning-job.json && leat jobs list");
   verb->callback([arguments, &exit_code] { exit_code = RunCaught("tune", [&] { return RunTune(*arguments); }); });
 }

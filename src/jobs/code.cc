@@ -177,9 +177,15 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
                                           " is no file in sagemaker_submit_directory " +
                                           (source.empty() ? "(which is not set)" : source));
   }
-  if (fs::exists(code_directory + "/requirements.txt", error)) {
+  const bool has_requirements = fs::exists(code_directory + "/requirements.txt", error);
+  if (has_requirements && options.requirements == Requirements::kRefuse) {
+    return Fail(ErrorCode::kNotSupported,
+                "requirements.txt is refused (--requirements refuse): install what it names for this machine's " +
+                    options.python + ", or pass --requirements install");
+  }
+  if (has_requirements && options.requirements == Requirements::kIgnore) {
     program.warnings.push_back("requirements.txt is not installed: what it names must be in this machine's " +
-                               options.python);
+                               options.python + " (--requirements install installs it for the job)");
   }
   if (fs::exists(code_directory + "/setup.py", error)) {
     program.warnings.push_back("setup.py is not installed: " + program.name +
@@ -188,6 +194,12 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
   const auto arguments = ScriptArguments(ScriptHyperparameters(job.hyperparameters));
   if (EndsWith(program.name, ".py")) {
     program.arguments = {options.python, program.name};
+    if (has_requirements && options.requirements == Requirements::kInstall) {
+      program.arguments = {"/bin/sh", "-c",
+                           "\"$0\" -m pip install --disable-pip-version-check --target .requirements -r "
+                           "requirements.txt || exit; PYTHONPATH=\"$PYTHONPATH:$PWD/.requirements\" exec \"$0\" \"$@\"",
+                           options.python, program.name};
+    }
     program.arguments.insert(program.arguments.end(), arguments.begin(), arguments.end());
     return program;
   }

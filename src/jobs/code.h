@@ -18,10 +18,15 @@ struct TrainerProgram {
   std::vector<std::string> warnings;
 };
 
+// What becomes of a requirements.txt beside the program: it is passed over with a warning, installed for this job alone
+// (pip, into the job's directory, before the program starts), or the job is refused.
+enum class Requirements { kIgnore, kInstall, kRefuse };
+
 struct CodeOptions {
   std::string python = "python3";  // the interpreter for .py programs
   unsigned connections = 64;
   std::string state_directory;  // never copied, though it may lie inside the source directory
+  Requirements requirements = Requirements::kIgnore;
 };
 
 // `code_directory`: exists and is empty. From a directory of this machine, links to files are copied as the files, and

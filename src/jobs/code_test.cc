@@ -100,6 +100,26 @@ TEST_F(CodeTest, SaysWhatIsNotInstalled) {
               testing::ElementsAre(HasSubstr("requirements.txt"), HasSubstr("setup.py is not installed")));
 }
 
+TEST_F(CodeTest, RequirementsAreRefusedOrInstalledByChoice) {
+  Write("/source/requirements.txt", "numpy\n");
+  Write("/source/train.py", "print()\n");
+  job_.hyperparameters["sagemaker_program"] = "train.py";
+  job_.hyperparameters["lr"] = "0.1";
+  options_.requirements = Requirements::kRefuse;
+  EXPECT_EQ(Prepare().error().code, ErrorCode::kNotSupported);
+  fs::remove_all(code_);
+  fs::create_directories(code_);
+  options_.requirements = Requirements::kInstall;
+  const auto program = Prepare();
+  ASSERT_TRUE(program);
+  EXPECT_TRUE(program->warnings.empty());
+  ASSERT_EQ(program->arguments.size(), 7u);
+  EXPECT_THAT(program->arguments[2], HasSubstr("-m pip install"));
+  EXPECT_EQ(program->arguments[3], options_.python);
+  EXPECT_EQ(program->arguments[4], "train.py");
+  EXPECT_EQ(program->arguments[5], "--lr");
+}
+
 TEST_F(CodeTest, AStopEndsTheCopy) {
   EXPECT_EQ(PrepareCode(job_, repositories_, code_, options_, [] { return true; }).error().code, ErrorCode::kCancelled);
 }

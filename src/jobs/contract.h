@@ -18,8 +18,8 @@ struct Machine {  // what the job may use
   std::string instance_type = "local";
   unsigned cpus = 1, gpus = 0;
   std::optional<std::string> visible_gpus;  // CUDA_VISIBLE_DEVICES, where the job gets fewer GPUs than there are
-  uint64_t memory_bytes = 0;  // of a host; 0: not limited
-  bool is_limited = false;    // to `cpus`: the job is counted, others rely on the rest
+  uint64_t memory_bytes = 0;                // of a host; 0: not limited
+  bool is_limited = false;                  // to `cpus`: the job is counted, others rely on the rest
   std::vector<std::string> hosts = {"algo-1"};
   std::string current_host = "algo-1";
 };

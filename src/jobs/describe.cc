@@ -150,6 +150,37 @@ Json ReadsJson(const std::vector<ReadCounters>& file_systems, int64_t submitted_
   return json;
 }
 
+Json AccountingOf(const JobState& state, const FileSystemCounters& total, const std::vector<ReadCounters>& reads,
+                  const std::vector<MetricSample>& samples, int64_t now_ns) {
+  const auto seconds_between = [](int64_t from_ns, int64_t to_ns) {
+    return static_cast<double>(to_ns - from_ns) / 1e9;
+  };
+  uint64_t requests = 0;
+  Json by_kind = Json::object();
+  for (size_t i = 0; i < total.requests.size(); ++i) {
+    requests += total.requests[i];
+    by_kind[std::string(env::kRequestKindNames[i])] = total.requests[i];
+  }
+  Json accounting = {{"S3Requests", requests},
+                     {"S3RequestsByKind", by_kind},
+                     {"S3Bytes", total.bytes_received},
+                     {"SecondsInTotal", seconds_between(state.created_ns, now_ns)}};
+  if (!reads.empty()) accounting.update(ReadsJson(reads, state.created_ns));
+  if (!state.training_started_ns) return accounting;
+  const double to_start = seconds_between(state.created_ns, *state.training_started_ns);
+  accounting["SecondsToStart"] = to_start;
+  if (state.training_ended_ns)
+    accounting["SecondsOfTraining"] = seconds_between(*state.training_started_ns, *state.training_ended_ns);
+  for (const auto& sample : samples) {
+    if (!accounting.contains("SecondsToFirstMetric"))
+      accounting["SecondsToFirstMetric"] = seconds_between(state.created_ns, sample.at_ns);
+    if (sample.name != "first_batch_seconds" || !std::isfinite(sample.value)) continue;
+    accounting["SecondsToFirstBatch"] = to_start + sample.value;
+    break;
+  }
+  return accounting;
+}
+
 std::string DataText(const Json& accounting) {
   if (!accounting.contains("BytesRead")) return "";
   const auto bytes = accounting["BytesRead"].get<uint64_t>();

@@ -23,6 +23,10 @@ std::string AccountingText(const JobState& state);
 // ReadSecondsWaited, ReadSecondsStalled and, once a READ has come, SecondsToFirstRead. Several file systems' are added
 // up: their stalls too, though they may have been at one time.
 Json ReadsJson(const std::vector<ReadCounters>& file_systems, int64_t submitted_ns);
+// All that is known of a job's data and time when it ends: S3Requests, S3RequestsByKind, S3Bytes, Seconds..., and
+// ReadsJson's members. `total`: what was asked of S3 for it; `reads`: of each file system, where they are counted.
+Json AccountingOf(const JobState& state, const FileSystemCounters& total, const std::vector<ReadCounters>& reads,
+                  const std::vector<MetricSample>& samples, int64_t now_ns);
 // "62 % of the 1.2 GiB read was cold; readers waited 41 s of 120 s for S3": of accounting that holds ReadsJson's
 // members, else "".
 std::string DataText(const Json& accounting);

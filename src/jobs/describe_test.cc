@@ -17,23 +17,29 @@ Json Accounting(ReadCounters reads, double training_seconds = 0) {
 
 TEST(DescribeTest, WhatWasReadIsToldInASentence) {
   EXPECT_EQ(DataText(Json::object()), "");
-  EXPECT_EQ(DataText(Accounting({.reads = 9, .bytes_cached = 38 * kGiB, .bytes_cold = 62 * kGiB, .stalled_seconds = 41},
-                                55)),
-            "62 % of the 100 GiB read was cold; readers waited 41 s of 55 s for S3");
-  EXPECT_EQ(DataText(Accounting({.reads = 9, .bytes_cached = kGiB})), "none of the 1.0 GiB read was cold");
+  EXPECT_EQ(
+      DataText(Accounting({.reads = 9, .bytes_cached = 38 * kGiB, .bytes_cold = 62 * kGiB, .stalled_seconds = 41}, 55)),
+      "62 % of the 100 GiB read was cold; readers waited 41 s of 55 s for S3");
+  EXPECT_EQ(DataText(Accounting({.reads = 9, .bytes_cached = kGiB})), "none of the 1.00 GiB read was cold");
   EXPECT_EQ(DataText(Accounting({.reads = 9, .bytes_cold = kGiB, .stalled_seconds = 0.42})),
-            "all of the 1.0 GiB read was cold; readers waited 0.4 s for S3");
+            "all of the 1.00 GiB read was cold; readers waited 0.4 s for S3");
   EXPECT_EQ(DataText(Accounting({.reads = 9, .bytes_cached = kGiB, .bytes_cold = 1})),
-            "less than 1 % of the 1.0 GiB read was cold");
+            "less than 1 % of the 1.00 GiB read was cold");
   EXPECT_EQ(DataText(Accounting({.reads = 9, .bytes_cached = 1, .bytes_cold = kGiB})),
-            "more than 99 % of the 1.0 GiB read was cold");
+            "more than 99 % of the 1.00 GiB read was cold");
   EXPECT_EQ(DataText(Accounting({})), "no data was asked for beside the page cache");
   EXPECT_EQ(DataText(Accounting({.reads = 3, .stalled_seconds = 20})), "no data was read; readers waited 20 s for S3");
 }
 
 TEST(DescribeTest, SeveralFileSystemsAreAddedUpAndTheFirstReadIsTheEarliest) {
-  const ReadCounters none, late{.reads = 2, .bytes = 30, .bytes_cached = 10, .bytes_cold = 20, .wait_seconds = 3,
-                                .stalled_seconds = 1, .first_read_ns = 9'000'000'000},
+  const ReadCounters none,
+      late{.reads = 2,
+           .bytes = 30,
+           .bytes_cached = 10,
+           .bytes_cold = 20,
+           .wait_seconds = 3,
+           .stalled_seconds = 1,
+           .first_read_ns = 9'000'000'000},
       early{.reads = 1, .bytes = 5, .bytes_cached = 5, .first_read_ns = 6'500'000'000};
   const Json json = ReadsJson({none, late, early}, 5'000'000'000);
   EXPECT_EQ(json, (Json{{"Reads", 3},

@@ -53,6 +53,7 @@ JobState Apply(JobState state, const Event& event) {
     state.control_group = body.value("directories", std::vector<std::string>{});
   } else if (event.kind == "timed_out") {
     state.timed_out = true;
+    state.timed_out_by = body.value("by", "MaxRuntimeExceeded");
   } else if (event.kind == "training_started") {
     if (!state.training_started_ns) state.training_started_ns = event.at_ns;
   } else if (event.kind == "training_ended") {

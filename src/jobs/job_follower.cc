@@ -55,7 +55,8 @@ Status JobFollower::TellLogs(bool to_their_end) {
     if (resources != state_.request.end() && resources->is_object()) hosts = resources->value("InstanceCount", 1u);
     for (uint32_t host = 0; host < hosts; ++host) {
       logs_.push_back(std::make_unique<Log>(Log{hosts == 1 ? "" : "algo-" + std::to_string(host + 1) + "  ",
-                                                LogReader(HostDirectory(state_directory_, job_, host)), {}}));
+                                                LogReader(HostDirectory(state_directory_, job_, host)),
+                                                {}}));
     }
   }
   std::vector<char> buffer(kReadBytes);

@@ -139,7 +139,8 @@ class SqliteJobStore final : public JobStore {
 
   Result<std::vector<std::string>> UnfinishedToStop() override {
     auto names = SelectNames(
-        "SELECT DISTINCT name FROM jobs JOIN events ON events.job = jobs.number WHERE jobs.kind = ? AND jobs.number NOT "
+        "SELECT DISTINCT name FROM jobs JOIN events ON events.job = jobs.number WHERE jobs.kind = ? AND jobs.number "
+        "NOT "
         "IN (SELECT job FROM ended_jobs) AND events.kind = 'stop_requested'",
         JobKind::kTraining);
     if (names) std::ranges::sort(*names);
@@ -197,8 +198,7 @@ class SqliteJobStore final : public JobStore {
     std::lock_guard lock(mutex_);
     LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(JobKind::kTraining, training_job));
     Statement select(
-        database_,
-        "SELECT name, value, at_ns, sequence FROM samples WHERE job = ? AND sequence > ? ORDER BY sequence");
+        database_, "SELECT name, value, at_ns, sequence FROM samples WHERE job = ? AND sequence > ? ORDER BY sequence");
     select.Bind(number).Bind(behind);
     std::vector<MetricSample> samples;
     int code = select.Step();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// LogReader: reads what a trainer has printed, from the segments that its shim keeps: log.0, log.1, ... of one size, the
-// first and the last few. Positions count the bytes that were ever printed, so that they stay true when segments go.
-// Confined to one thread.
+// LogReader: reads what a trainer has printed, from the segments that its shim keeps: log.0, log.1, ... of one size,
+// the first and the last few. Positions count the bytes that were ever printed, so that they stay true when segments
+// go. Confined to one thread.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ class LogReader {
   std::string SegmentPath(uint64_t segment) const { return directory_ + "/log." + std::to_string(segment); }
   Status Open();
 
-  const std::string directory_;
+  std::string directory_;
   uint64_t position_;
   uint64_t skipped_ = 0;
   uint64_t segment_ = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From an InstanceType to what a job may use of this machine. Common types are known; STATE/instance-types.json, if
-// there, adds to them and has the last word: {"ml.g5.xlarge": {"cpus": 4, "gpus": 1, "memory_gib": 16}}. A type that neither names is the
-// whole machine. Any thread.
+// there, adds to them and has the last word: {"ml.g5.xlarge": {"cpus": 4, "gpus": 1, "memory_gib": 16}}. A type that
+// neither names is the whole machine. Any thread.
 #pragma once
 
 #include <optional>

@@ -129,12 +129,12 @@ Result<std::optional<Placement>> Supervisor::Place(const JobState& state, const 
 
 void Supervisor::TellItWaits(const std::string& name) {
   if (std::exchange(told_to_wait_, name) == name) return;
-  const Status told = store_.Append(
-      JobKind::kTraining, name,
-      {"status",
-       WallTimeNs(),
-       {{"secondary", "Starting"},
-        {"message", "Waiting for " + std::to_string(running_.size()) + " running jobs to leave room on this machine"}}});
+  const Status told = store_.Append(JobKind::kTraining, name,
+                                    {"status",
+                                     WallTimeNs(),
+                                     {{"secondary", "Starting"},
+                                      {"message", "Waiting for " + std::to_string(running_.size()) +
+                                                      " running jobs to leave room on this machine"}}});
   if (!told) LogWarning("job " + name + ": " + told.error().message);
 }
 
@@ -175,14 +175,8 @@ Status Supervisor::Start(const std::string& name, const JobState& state, const P
 
 void Supervisor::RunJob(const std::string& name, Running& running, std::vector<Machine> machines) {
   SilentObserver observer;
-  const RunServices services{state_directory_,
-                             store_,
-                             *running.services.file_systems,
-                             *running.services.repositories,
-                             observer,
-                             never_,
-                             running.services.environment,
-                             std::move(machines)};
+  const RunServices services{state_directory_, store_, *running.services.file_systems, *running.services.repositories,
+                             observer,         never_, running.services.environment,   std::move(machines)};
   Result<JobState> state = Fail(ErrorCode::kInternal, "");
   try {
     state = RunTrainingJob(name, services);

@@ -31,7 +31,8 @@ constexpr int kAsideFd = 64;  // descriptors wait from here on while those below
 constexpr std::chrono::seconds kIdentityWait{5};
 constexpr const char* kTrainerFile = "/trainer";
 constexpr const char* kExitFile = "/exit";
-constexpr size_t kExitBytes = 64;  // written in full before the script starts, so that its end needs no room on the disk
+constexpr size_t kExitBytes =
+    64;  // written in full before the script starts, so that its end needs no room on the disk
 
 // What a program's shim tells us, and a trainer's writes down.
 struct Report {
@@ -40,7 +41,14 @@ struct Report {
 };
 
 // The shim's own descriptors, beside 0 to 2 and kInheritedFd.
-enum ShimFd : int { kReportFd = 3, kReportReadFd = 5, kOutputReadFd = 6, kDirectoryFd = 7, kLockFd = 8, kShimFdEnd = 9 };
+enum ShimFd : int {
+  kReportFd = 3,
+  kReportReadFd = 5,
+  kOutputReadFd = 6,
+  kDirectoryFd = 7,
+  kLockFd = 8,
+  kShimFdEnd = 9
+};
 
 // What the shim is started with; those that a program's has no use for are below zero.
 struct ShimFiles {

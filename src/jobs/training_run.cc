@@ -18,10 +18,10 @@
 #include "jobs/channel.h"
 #include "jobs/checkpoint_sync.h"
 #include "jobs/code.h"
-#include "jobs/control_group.h"
+#include "jobs/confinement.h"
 #include "jobs/describe.h"
 #include "jobs/failure.h"
-#include "jobs/log_reader.h"
+#include "jobs/host_log.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
 #include "jobs/pipe_feed.h"
@@ -38,9 +38,6 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kPollMs = 50;  // how soon a line of the log or a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
-constexpr size_t kReadBytes = 1u << 18;
-constexpr uint64_t kPositionEvery = 16u << 20;  // bytes of a log without a metric that may be read again
-constexpr uint64_t kTailBytes = 16u << 10;      // what is read of an adopted trainer's log for the failure's text
 
 struct Outcome {
   std::string status = "Completed", secondary = "Completed", message = "Training job completed", failure_reason;
@@ -55,11 +52,7 @@ struct Host {
   std::vector<std::unique_ptr<PipeFeed>> feeds;  // the script is gone before they are
   std::unique_ptr<CheckpointSync> checkpoints;
   std::unique_ptr<TrainerProcess> trainer;
-  std::unique_ptr<LogReader> log;
-  LineSplitter lines;
-  std::vector<MetricSample> samples;
-  uint64_t position_stored = 0;
-  LogTail tail;
+  std::unique_ptr<HostLog> log;
   std::optional<TrainerExit> exit;
 };
 
@@ -214,15 +207,22 @@ class TrainingRun {
       }
       LEAT_RETURN_IF_ERROR(Watch());
     }
+    for (Host& host : hosts_) {
+      if (!host.log) LEAT_RETURN_IF_ERROR(OpenLog(host));  // it had ended before we came
+    }
     if (state_.exec_errno != 0) {
       return FailErrno(state_.exec_errno, "the script could not be started: " + program_text_);
     }
     if (state_.timed_out) {
-      outcome = {"Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided", ""};
+      outcome = {"Stopped", state_.timed_out_by,
+                 state_.timed_out_by == "MaxRuntimeExceeded"
+                     ? "Training job runtime exceeded MaxRuntimeInSeconds provided"
+                     : "Training job waited and ran for longer than MaxWaitTimeInSeconds provided",
+                 ""};
     } else if (!IsStopping() && *state_.exit_code != 0) {
       const Host& host = FailedHost();
       outcome = {"Failed", "Failed", "Training job failed",
-                 AlgorithmError(*state_.exit_code, ReadFailureFile(host.volume + "/output/failure"), host.tail)};
+                 AlgorithmError(*state_.exit_code, ReadFailureFile(host.volume + "/output/failure"), host.log->tail())};
     }
     return Upload(outcome);
   }
@@ -256,8 +256,8 @@ class TrainingRun {
     return {};
   }
 
-  // False: no trainer was started in this attempt, or not on all hosts; then none runs any more. One that is fed through
-  // pipes has seen them end when the supervisor did, which it takes for the end of its data: it starts anew.
+  // False: no trainer was started in this attempt, or not on all hosts; then none runs any more. One that is fed
+  // through pipes has seen them end when the supervisor did, which it takes for the end of its data: it starts anew.
   Result<bool> AdoptTrainers() {
     bool all = std::ranges::none_of(job_.channels,
                                     [](const Channel& channel) { return channel.input_mode == InputMode::kPipe; });
@@ -285,7 +285,8 @@ class TrainingRun {
         LEAT_RETURN_IF_ERROR(StartCheckpoints(host));
       }
       AttributeReads();
-      if (auto group = ControlGroup::Adopt(GroupName(), state_.control_group); group) group_ = std::move(*group);
+      if (auto group = Confinement::Adopt(state_directory_, job_.name, state_.control_group))
+        group_ = std::move(*group);
       return true;
     }
     for (Host& host : hosts_) {
@@ -305,9 +306,10 @@ class TrainingRun {
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Downloading", "Downloading input data");
     for (Host& host : hosts_) {
-      LEAT_ASSIGN_OR_RETURN(program_,
-                            PrepareCode(job_, services_.repositories, host.volume + "/code",
-                                        {options_.python, options_.file_mode_connections, state_directory_}, stopped_));
+      LEAT_ASSIGN_OR_RETURN(program_, PrepareCode(job_, services_.repositories, host.volume + "/code",
+                                                  {options_.python, options_.file_mode_connections, state_directory_,
+                                                   options_.requirements},
+                                                  stopped_));
       if (host.number == 0) {
         for (const auto& warning : program_.warnings) Warn(warning);
       }
@@ -365,8 +367,7 @@ class TrainingRun {
       return {};
     }
     // FastFile: a mount of the prefix, whose data stay cached for the next job as any file system's do.
-    const FileSystemSource source =
-        channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
+    const FileSystemSource source = channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
     std::string directory = source.directory_path;
     if (source.is_plain_directory) {
       LEAT_ASSIGN_OR_RETURN(directory, PlainDirectory(source));
@@ -451,36 +452,25 @@ class TrainingRun {
     if (const Status set = services_.file_systems.SetOwners(shims); !set) LogWarning(set.error().message);
   }
 
-  // One for each job name of each state directory.
-  std::string GroupName() const {
-    return "leat-" + job_.name + "-" + std::to_string(std::hash<std::string>()(state_directory_) % 1'000'000'007);
-  }
-  void MakeGroup() {
+  Status Confine() {
     const Machine& machine = hosts_[0].machine;
     ControlGroupLimits limits;
     if (machine.is_limited) limits.cpus = machine.cpus * job_.instance_count;
     if (machine.memory_bytes > 0) limits.memory_bytes = machine.memory_bytes * job_.instance_count;
-    auto made = ControlGroup::Create(GroupName(), limits);
-    if (!made && made.error().code == ErrorCode::kExists) {  // of an attempt before
-      if (const auto old = ControlGroup::Adopt(GroupName()); old) {
-        (void)(*old)->Kill();
-        (void)(*old)->Remove();
-      }
-      made = ControlGroup::Create(GroupName(), limits);
+    auto confined = Confinement::Begin(state_directory_, job_.name, limits);
+    if (confined) {
+      group_ = std::move(*confined);
+      Record("confined", {{"directories", group_->directories()}});
+    } else if (limits.cpus || limits.memory_bytes) {
+      Warn("the limits of " + job_.instance_type + " are not enforced: " + confined.error().message);
     }
-    if (!made) {
-      if (limits.cpus || limits.memory_bytes)
-        Warn("the limits of " + job_.instance_type + " are not enforced: " + made.error().message);
-      return;
-    }
-    group_ = std::move(*made);
-    Record("confined", {{"directories", group_->directories()}});
+    return {};
   }
 
   Status StartTrainers() {
     if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Training", "Training image download completed. Training in progress.");
-    MakeGroup();
+    LEAT_RETURN_IF_ERROR(Confine());
     for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(StartTrainer(host));
     Record("training_started");
     AttributeReads();
@@ -492,8 +482,8 @@ class TrainingRun {
     if (!options_.sandbox) paths.base = host.volume;
     TrainerCommand command;
     command.arguments = program_.arguments;
-    command.environment = TrainerEnvironment(
-        services_.environment, ContractEnvironment(job_, host.machine, paths, program_.name), paths);
+    command.environment =
+        TrainerEnvironment(services_.environment, ContractEnvironment(job_, host.machine, paths, program_.name), paths);
     command.directory = host.volume + "/code";
     program_text_ = program_.arguments[0] + " in " + command.directory;
     FileDescriptor filter;
@@ -515,19 +505,9 @@ class TrainingRun {
   }
 
   Status OpenLog(Host& host) {
-    LEAT_ASSIGN_OR_RETURN(const uint64_t position, services_.store.LogPosition(job_.name, host.number));
-    host.position_stored = position;
-    if (position > 0) {  // what went before matters only if the job fails
-      LogReader before(host.directory, position - std::min(position, kTailBytes));
-      std::vector<char> bytes(position - before.position());
-      const auto got = before.Read(bytes.data(), bytes.size());
-      LineSplitter lines;
-      const auto add = [&](std::string_view line) { host.tail.Add(line); };
-      lines.Add({bytes.data(), got.value_or(0)}, add);
-    }
-    host.log = std::make_unique<LogReader>(host.directory, position);
-    if (!host.log->HoldBack()) LogWarning("job " + job_.name + ": its log is read by somebody else");
-    return {};
+    host.log = std::make_unique<HostLog>(services_.store, job_.name, host.number, host.directory, *metrics_,
+                                         services_.observer);
+    return host.log->Open();
   }
 
   // Reads the logs until the last process is gone, and ends them when it is time.
@@ -535,6 +515,9 @@ class TrainingRun {
     std::optional<SteadyClock::time_point> kill_at;
     const auto running_for = std::chrono::nanoseconds(WallTimeNs() - *state_.training_started_ns);
     const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s) - running_for;
+    const auto waiting_for = std::chrono::nanoseconds(WallTimeNs() - state_.created_ns);
+    const auto wait_deadline =
+        SteadyClock::now() + std::chrono::seconds(job_.max_wait_s.value_or(job_.max_runtime_s)) - waiting_for;
     for (;;) {
       std::vector<pollfd> waiting;
       for (const Host& host : hosts_) {
@@ -551,12 +534,13 @@ class TrainingRun {
       }
       const int level = StopLevelNow();
       const auto now = SteadyClock::now();
-      if (level == 0 && !state_.timed_out && now >= deadline) {
-        Record("timed_out");
+      const bool waited_too_long = job_.max_wait_s && now >= wait_deadline;
+      if (level == 0 && !state_.timed_out && (now >= deadline || waited_too_long)) {
+        Record("timed_out", {{"by", now >= deadline ? "MaxRuntimeExceeded" : "MaxWaitTimeExceeded"}});
         EnterStatus("Stopping", "Stopping the training job");
       }
-      const bool one_failed = std::any_of(hosts_.begin(), hosts_.end(),
-                                          [](const Host& host) { return host.exit && host.exit->code != 0; });
+      const bool one_failed =
+          std::any_of(hosts_.begin(), hosts_.end(), [](const Host& host) { return host.exit && host.exit->code != 0; });
       if ((level > 0 || state_.timed_out || one_failed || trainer_is_lost_ || data_failure_) && !kill_at) {
         for (const Host& host : hosts_) host.trainer->Terminate();
         kill_at = now + options_.stop_grace;
@@ -611,64 +595,20 @@ class TrainingRun {
     return hosts_[0];
   }
 
-  // Until there is no more; of one that runs, for one turn.
   Status ReadLog(Host& host, bool to_its_end) {
-    const auto line = [&](std::string_view text) { OnLine(host, text); };
-    std::vector<char> buffer(kReadBytes);
-    for (int turn = 0; to_its_end || turn < 64; ++turn) {
-      LEAT_ASSIGN_OR_RETURN(const size_t got, host.log->Read(buffer.data(), buffer.size()));
-      if (const uint64_t skipped = host.log->TakeSkipped(); skipped > 0) {
-        Warn(std::to_string(skipped) + " bytes of the log came faster than they could be read; metrics in them are lost");
-      }
-      host.lines.Add({buffer.data(), got}, line);
-      if (got == 0) break;
-      StoreSamples(host);
-    }
-    if (to_its_end) {
-      host.lines.Finish(line);
-      StoreSamples(host);
-    }
-    return {};
-  }
-
-  void OnLine(Host& host, std::string_view text) {
-    metrics_->Read(text, WallTimeNs(), host.samples);
-    for (const auto& warning : metrics_->TakeWarnings()) Warn(warning);
-    host.tail.Add(text);
-    services_.observer.OnLogLine(job_.name, text);
-  }
-
-  void StoreSamples(Host& host) {
-    const uint64_t position = host.log->position() - host.lines.pending_bytes();
-    if (host.samples.empty() && position - host.position_stored < kPositionEvery) return;
-    const Status status = services_.store.AddSamples(job_.name, host.number, host.samples, position);
-    if (!status) {
-      LogError("job " + job_.name + ": " + status.error().message);
-      return;  // with the next
-    }
-    for (const auto& sample : host.samples) services_.observer.OnMetric(job_.name, sample.name, sample.value);
-    host.position_stored = position;
-    host.samples.clear();
+    const Status read = host.log->Read(to_its_end);
+    for (const auto& warning : host.log->TakeWarnings()) Warn(warning);
+    return read;
   }
 
   // What the hosts made, as one host's: their files lie side by side, and of files of one name the first host's stays.
   void MergeHosts() {
     for (const Host& host : hosts_) {
       if (host.number == 0) continue;
-      for (const char* part : {"/model", "/output/data"}) Merge(host.volume + part, ml_ + part);
-    }
-  }
-  void Merge(const std::string& from, const std::string& to) {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(from, error)) {
-      const std::string target = to + "/" + entry.path().filename().string();
-      const auto there = fs::symlink_status(target, error);
-      if (!fs::exists(there)) {
-        fs::rename(entry.path(), target, error);
-      } else if (fs::is_directory(there) && fs::is_directory(entry.symlink_status(error))) {
-        Merge(entry.path().string(), target);
-      } else {
-        Warn("several hosts wrote " + target.substr(ml_.size() + 1) + "; the first host's is kept");
+      for (const char* part : {"/model", "/output/data"}) {
+        MergeDirectory(host.volume + part, ml_ + part, [&](const std::string& path) {
+          Warn("several hosts wrote " + path.substr(ml_.size() + 1) + "; the first host's is kept");
+        });
       }
     }
   }
@@ -718,7 +658,7 @@ class TrainingRun {
       host.feeds.clear();
       host.checkpoints.reset();
     }
-    EndGroup();
+    EndConfinement();
     const bool are_copied = !job_.checkpoint_uri.empty() && checkpoints_are_copied_;
     const auto checkpoints =
         are_copied ? std::string() : KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path);
@@ -731,26 +671,15 @@ class TrainingRun {
     if (!removed) Warn(removed.error().message);
   }
 
-  void EndGroup() {
+  void EndConfinement() {
     if (!group_) return;
-    (void)group_->Kill();
-    const ControlGroupUsage usage = group_->usage();
-    if (group_->WasKilledForMemory())
+    const Confinement::End end = group_->Finish();
+    usage_ = end.usage;
+    if (end.was_killed_for_memory) {
+      const uint64_t bytes = hosts_[0].machine.memory_bytes * job_.instance_count;
       Warn("the kernel killed a process of the job for want of memory" +
-           (hosts_[0].machine.memory_bytes > 0
-                ? ": the job may use " + FormatBytes(hosts_[0].machine.memory_bytes * job_.instance_count)
-                : std::string()));
-    const auto tell = [&](const char* name, const auto& value) {
-      if (value) usage_[name] = *value;
-    };
-    tell("CpuSeconds", usage.cpu_seconds);
-    tell("MemoryBytesMax", usage.memory_bytes_max);
-    tell("DiskBytesRead", usage.bytes_read);
-    tell("DiskBytesWritten", usage.bytes_written);
-    tell("SecondsStalledForCpu", usage.cpu_stall_seconds);
-    tell("SecondsStalledForDisk", usage.io_stall_seconds);
-    tell("SecondsStalledForMemory", usage.memory_stall_seconds);
-    if (const Status removed = group_->Remove(); !removed) LogWarning(removed.error().message);
+           (bytes > 0 ? ": the job may use " + FormatBytes(bytes) : std::string()));
+    }
     group_.reset();
   }
 
@@ -765,39 +694,13 @@ class TrainingRun {
       }
       total.bytes_received += after->bytes_received - std::min(before.bytes_received, after->bytes_received);
     }
-    const auto seconds_since = [](int64_t from_ns, int64_t to_ns) { return static_cast<double>(to_ns - from_ns) / 1e9; };
-    uint64_t requests = 0;
-    Json by_kind = Json::object();
-    for (size_t i = 0; i < total.requests.size(); ++i) {
-      requests += total.requests[i];
-      by_kind[std::string(env::kRequestKindNames[i])] = total.requests[i];
-    }
-    const int64_t submitted = state_.created_ns;
-    Json accounting = {{"S3Requests", requests},
-                       {"S3RequestsByKind", by_kind},
-                       {"S3Bytes", total.bytes_received},
-                       {"SecondsInTotal", seconds_since(submitted, WallTimeNs())}};
     std::vector<ReadCounters> reads;
     for (const auto& [id, before] : counters_before_) {
       if (const auto read = services_.file_systems.ReadsOf(id)) reads.push_back(*read);
     }
-    if (!reads.empty()) accounting.update(ReadsJson(reads, submitted));
+    const auto samples = services_.store.Samples(job_.name);
+    Json accounting = AccountingOf(state_, total, reads, samples.value_or(std::vector<MetricSample>{}), WallTimeNs());
     accounting.update(usage_);
-    if (state_.training_started_ns) {
-      const double to_start = seconds_since(submitted, *state_.training_started_ns);
-      accounting["SecondsToStart"] = to_start;
-      if (state_.training_ended_ns) {
-        accounting["SecondsOfTraining"] = seconds_since(*state_.training_started_ns, *state_.training_ended_ns);
-      }
-      const auto samples = services_.store.Samples(job_.name);
-      for (const auto& sample : samples.value_or(std::vector<MetricSample>{})) {
-        if (!accounting.contains("SecondsToFirstMetric"))
-          accounting["SecondsToFirstMetric"] = seconds_since(submitted, sample.at_ns);
-        if (sample.name != "first_batch_seconds" || !std::isfinite(sample.value)) continue;
-        accounting["SecondsToFirstBatch"] = to_start + sample.value;
-        break;
-      }
-    }
     Record("accounting", std::move(accounting));
   }
 
@@ -819,7 +722,7 @@ class TrainingRun {
   VolumeParts kept_;
   std::optional<Error> data_failure_;
   bool checkpoints_are_copied_ = true;
-  std::unique_ptr<ControlGroup> group_;
+  std::unique_ptr<Confinement> group_;
   Json usage_ = Json::object();
 };
 
@@ -829,6 +732,7 @@ Json ToJson(const RunOptions& options) {
   return {{"sandbox", options.sandbox},
           {"file_mode_connections", options.file_mode_connections},
           {"python", options.python},
+          {"requirements", static_cast<int>(options.requirements)},
           {"stop_grace_ms", options.stop_grace.count()},
           {"tuning_job", options.tuning_job}};
 }
@@ -838,6 +742,7 @@ RunOptions RunOptionsFrom(const Json& json) {
   options.sandbox = json.value("sandbox", options.sandbox);
   options.file_mode_connections = json.value("file_mode_connections", options.file_mode_connections);
   options.python = json.value("python", options.python);
+  options.requirements = static_cast<Requirements>(json.value("requirements", 0));
   options.stop_grace = std::chrono::milliseconds(json.value("stop_grace_ms", options.stop_grace.count()));
   options.tuning_job = json.value("tuning_job", options.tuning_job);
   return options;
@@ -846,10 +751,9 @@ RunOptions RunOptionsFrom(const Json& json) {
 Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store) {
   LEAT_RETURN_IF_ERROR(MetricReader::Make(job.metrics));
   if (options.sandbox) LEAT_RETURN_IF_ERROR(CheckSandbox());
-  const Event created{
-      "created",
-      WallTimeNs(),
-      {{"request", job.request}, {"options", ToJson(options)}, {"tuning_job", options.tuning_job}}};
+  const Event created{"created",
+                      WallTimeNs(),
+                      {{"request", job.request}, {"options", ToJson(options)}, {"tuning_job", options.tuning_job}}};
   Status status = store.Create(JobKind::kTraining, job.name, created);
   if (status || status.error().code != ErrorCode::kExists) return status;
   return Fail(ErrorCode::kExists,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "jobs/code.h"
 #include "jobs/contract.h"
 #include "jobs/event.h"
 #include "jobs/job_store.h"
@@ -22,6 +23,7 @@ struct RunOptions {
   bool sandbox = true;  // false: no /opt/ml, SM_* variables point into the job's directory
   unsigned file_mode_connections = 64;
   std::string python = "python3";
+  Requirements requirements = Requirements::kIgnore;
   std::chrono::milliseconds stop_grace{120000};  // between SIGTERM and SIGKILL, as the service gives
   std::string tuning_job;                        // whose child this is; empty: nobody's
 };

@@ -320,7 +320,8 @@ TEST_P(TrainingRunTest, OutputThatMayNotBeListedIsTried) {
 }
 
 TEST_P(TrainingRunTest, CheckpointsGoToS3AndComeBack) {
-  Json request = Request("cat \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"; printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
+  Json request =
+      Request("cat \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"; printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
   request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}, {"LocalPath", "/opt/ml/saved/ckpt/"}};
   EXPECT_EQ(Run(request).status, "Completed");
   EXPECT_EQ(bucket_.store->Contents()["c/c"], "c");
@@ -362,7 +363,8 @@ TEST_P(TrainingRunTest, APipeThatCannotBeFedFailsTheJob) {
   sim::Fault refused{env::RequestKind::kGet, "d/a", ErrorCode::kDenied};
   refused.count = 1000;
   bucket_.store->AddFault(refused);
-  Json request = Request("until [ -p \"$SM_CHANNEL_TRAIN\"_0 ]; do sleep 0.02; done; cat \"$SM_CHANNEL_TRAIN\"_0; exit 0\n");
+  Json request =
+      Request("until [ -p \"$SM_CHANNEL_TRAIN\"_0 ]; do sleep 0.02; done; cat \"$SM_CHANNEL_TRAIN\"_0; exit 0\n");
   request["InputDataConfig"] = Json::parse(
       R"([{"ChannelName": "train", "InputMode": "Pipe",
            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d/"}}}])");
@@ -423,6 +425,19 @@ TEST_P(TrainingRunTest, MaxRuntimeStops) {
   EXPECT_EQ(state.secondary, "MaxRuntimeExceeded");
 }
 
+TEST_P(TrainingRunTest, MaxWaitStops) {
+  Json request = Request("sleep 60\n");
+  request["EnableManagedSpotTraining"] = true;
+  request["StoppingCondition"] = {{"MaxRuntimeInSeconds", 1}, {"MaxWaitTimeInSeconds", 1}};
+  // The time begins with the submission.
+  ASSERT_TRUE(SubmitTrainingJob(CheckTrainingJob(request).job, options_, *store_));
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));
+  const auto state = RunTrainingJob("job", Services());
+  ASSERT_TRUE(state);
+  EXPECT_EQ(state->status, "Stopped");
+  EXPECT_EQ(state->secondary, "MaxWaitTimeExceeded");
+}
+
 TEST_P(TrainingRunTest, CodeFromAnArchiveInTheBucket) {
   Json request = Request("echo from an archive\n");
   std::string bytes;
@@ -446,8 +461,7 @@ TEST_P(TrainingRunTest, HostsSeeEachOtherAndTheirModelsAreOne) {
   const JobState state = Run(request);
   ASSERT_EQ(state.status, "Completed") << state.failure_reason;
   EXPECT_EQ(Log(), "algo-1 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
-  EXPECT_EQ(ReadFile(LogPath("job", 1)).value_or(""),
-            "algo-2 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
+  EXPECT_EQ(ReadFile(LogPath("job", 1)).value_or(""), "algo-2 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
   EXPECT_EQ(store_->Samples("job")->size(), 2u);
   ASSERT_TRUE(WriteFileAtomically(root_ + "/m.tar.gz", bucket_.store->Contents().at("out/job/output/model.tar.gz"),
                                   0644, false));
@@ -482,8 +496,8 @@ TEST_P(TrainingRunTest, AnotherSupervisorTakesTheJobUp) {
     };
     Bucket bucket;  // the other one's threads are not in this process
     const StopLevel stop{0};
-    (void)RunTrainingJob(
-        "job", {state_directory_, *store, file_systems_, bucket, listener, stop, Services().environment, {}});
+    (void)RunTrainingJob("job",
+                         {state_directory_, *store, file_systems_, bucket, listener, stop, Services().environment, {}});
     _exit(1);
   }
   int status = 0;

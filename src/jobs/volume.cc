@@ -81,6 +81,22 @@ Result<FileDescriptor> TakeJobLock(const std::string& path) {
   return FailErrno(errno, path);
 }
 
+void MergeDirectory(const std::string& from, const std::string& to,
+                    const std::function<void(const std::string& path)>& on_clash) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    const std::string target = to + "/" + entry.path().filename().string();
+    const auto there = fs::symlink_status(target, error);
+    if (!fs::exists(there)) {
+      fs::rename(entry.path(), target, error);
+    } else if (fs::is_directory(there) && fs::is_directory(entry.symlink_status(error))) {
+      MergeDirectory(entry.path().string(), target, on_clash);
+    } else {
+      on_clash(target);
+    }
+  }
+}
+
 Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
                            const std::string& checkpoint_path) {
   const std::string from = JobDirectory(state_directory, training_job) + "/checkpoints";

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/file.h"
@@ -26,6 +27,11 @@ std::string TuningLockPath(const std::string& state_directory, const std::string
 // Takes the lock without waiting; makes its directory. kBusy: somebody holds it. kNotSupported: this file system has no
 // locks.
 Result<FileDescriptor> TakeJobLock(const std::string& path);
+
+// Moves everything below `from` to where it lies below `to`; what is there already stays, and `on_clash` is told its
+// path.
+void MergeDirectory(const std::string& from, const std::string& to,
+                    const std::function<void(const std::string& path)>& on_clash);
 
 // Moves what is in `checkpoint_path` of the volume beside it, where the job's end leaves it. Where it lies then; empty:
 // there was nothing.

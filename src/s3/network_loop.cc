@@ -213,11 +213,13 @@ void NetworkLoop::WaitForSockets() {
 int NetworkLoop::OnSocket(CURL*, curl_socket_t socket, int what, void* loop, void* is_known) {
   auto& self = *static_cast<NetworkLoop*>(loop);
   if (what == CURL_POLL_REMOVE) {
-    ::epoll_ctl(self.epoll_.get(), EPOLL_CTL_DEL, socket, nullptr);  // fails for one that is closed: it has left already
+    ::epoll_ctl(self.epoll_.get(), EPOLL_CTL_DEL, socket,
+                nullptr);  // fails for one that is closed: it has left already
     return 0;
   }
-  epoll_event event{.events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u),
-                    .data = {.fd = socket}};
+  epoll_event event{
+      .events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u),
+      .data = {.fd = socket}};
   // libcurl forgets `is_known` with the socket, so that a number used anew is a new socket.
   LEAT_CHECK(::epoll_ctl(self.epoll_.get(), is_known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) == 0);
   if (is_known == nullptr) curl_multi_assign(self.multi_, socket, &self);

@@ -145,7 +145,7 @@ class NetworkLoop {
   std::vector<OperationPointer> waiting_for_credentials_;
   std::vector<CURL*> idle_easy_;
   std::optional<env::MonotonicTime> timer_due_;  // when libcurl wants to be called, whatever the sockets do
-  double connections_now_;  // additive increase, halved on SlowDown
+  double connections_now_;                       // additive increase, halved on SlowDown
   env::MonotonicTime next_halving_{};
   struct {
     std::string day, region;

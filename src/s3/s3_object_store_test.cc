@@ -348,7 +348,8 @@ TEST_F(Store, PutSendsTheBodyAgainAfterAFailure) {
 
 TEST_F(Store, DeletesAlsoWhatIsGone) {
   server_.Then({Http("500 Internal", "", ErrorXml("InternalError"))});
-  server_.Then({"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"});  // so S3 answers also when there is no such key
+  server_.Then(
+      {"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"});  // so S3 answers also when there is no such key
   server_.Then({Http("403 Forbidden", "", ErrorXml("AccessDenied"))});
   EXPECT_TRUE(Await<void>([&](auto done) { store_->Delete("a b", std::move(done)); }));
   EXPECT_EQ(Await<void>([&](auto done) { store_->Delete("kept", std::move(done)); }).error().code, ErrorCode::kDenied);

@@ -85,8 +85,8 @@ class TuningRun {
   void StopChildren(int level) {
     stop_ = level;
     for (const auto& [name, child] : children_) {
-      const Status status = services_.store.Append(JobKind::kTraining, name,
-                                                   {"stop_requested", jobs::WallTimeNs(), {{"level", level}}});
+      const Status status =
+          services_.store.Append(JobKind::kTraining, name, {"stop_requested", jobs::WallTimeNs(), {{"level", level}}});
       if (!status) LogError("training job " + name + ": " + status.error().message);
     }
     if (const Status woken = services_.submitter.Wake(); !woken) LogWarning(woken.error().message);
@@ -115,9 +115,9 @@ class TuningRun {
   jobs::RunOptions options_;
   const TunerServices& services_;
   const uint64_t seed_;
-  int stop_ = 0;                 // told to the children
-  bool stop_requested_ = false;  // by another process
-  bool stopped_ = false;         // by somebody, not by MaxRuntimeInSeconds
+  int stop_ = 0;                                                        // told to the children
+  bool stop_requested_ = false;                                         // by another process
+  bool stopped_ = false;                                                // by somebody, not by MaxRuntimeInSeconds
   std::map<std::string, std::unique_ptr<jobs::JobFollower>> children_;  // that run
 };
 

@@ -95,12 +95,12 @@ class JobReads(MountTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.server.bucket(cls.bucket_name)
-        # Directories of one file: nothing is fetched ahead of the reader.
-        cls.sizes = {f'{name}{number}/file': 10_007 + 30_011 * number + (3 if name == 'b' else 0)
-                     for name in 'abc' for number in range(2)}
-        cls.sizes['large/file'] = (12 << 20) + 345
-        for index, (key, size) in enumerate(cls.sizes.items()):
-            cls.server.put(cls.bucket_name, key, random_bytes(index, size))
+        cls.sizes = {'a0': 10_007, 'a1': 40_018, 'b0': 10_010, 'b1': 40_021, 'c0': 10_013, 'c1': 40_024,
+                     'large': (12 << 20) + 345}
+        # No directory has three children with files: nothing is fetched ahead of the reader.
+        cls.keys = {name: f'{index >> 2}/{index >> 1 & 1}/{index & 1}/{name}' for index, name in enumerate(cls.sizes)}
+        for index, (name, size) in enumerate(cls.sizes.items()):
+            cls.server.put(cls.bucket_name, cls.keys[name], random_bytes(index, size))
 
     def setUp(self):
         super().setUp()
@@ -124,8 +124,8 @@ class JobReads(MountTest):
         self.closing.callback(lease.close)
         return lease
 
-    def path(self, key):
-        return os.path.join(self.mountpoint, key)
+    def path(self, name):
+        return os.path.join(self.mountpoint, self.keys[name])
 
     def jobs(self):
         return {job['owner_pid']: job for job in self.leat.file_system(self.mountpoint)['jobs']}
@@ -135,16 +135,16 @@ class JobReads(MountTest):
         self.assertEqual(job['bytes'], job['bytes_cached'] + job['bytes_cold'])
         return job['reads'], job['bytes_cold'], job['bytes_cached']
 
-    def size(self, *keys):
-        return sum(self.sizes[key] for key in keys)
+    def size(self, *names):
+        return sum(self.sizes[name] for name in names)
 
     def kept(self, files):
         """The reader is answered before its bytes are kept."""
         wait_for(lambda: self.leat.file_system(self.mountpoint)['restored']['files'] == files, f'{files} files are in the cache')
 
-    def drop_pages(self, *keys):
-        for key in keys:
-            descriptor = os.open(self.path(key), os.O_RDONLY)
+    def drop_pages(self, *names):
+        for name in names:
+            descriptor = os.open(self.path(name), os.O_RDONLY)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(descriptor)
 
@@ -155,9 +155,9 @@ class JobReads(MountTest):
         self.assertEqual(self.counts(a.pid), (0, 0, 0))
         self.assertIsNone(self.jobs()[a.pid]['first_read_at'])
 
-        a.read(self.path('a0/file'), self.path('a1/file'))
-        b.read(self.path('b0/file'))
-        cold_a, cold_b = self.size('a0/file', 'a1/file'), self.size('b0/file')
+        a.read(self.path('a0'), self.path('a1'))
+        b.read(self.path('b0'))
+        cold_a, cold_b = self.size('a0', 'a1'), self.size('b0')
         self.assertEqual(self.counts(a.pid), (2, cold_a, 0))
         self.assertEqual(self.counts(b.pid), (1, cold_b, 0))
         job = self.jobs()[a.pid]
@@ -167,57 +167,57 @@ class JobReads(MountTest):
         stalled = job['stalled_seconds']
 
         # From the page cache no message comes; without it, the cache on disk answers, in whosever name it was fetched.
-        a.read(self.path('a0/file'))
+        a.read(self.path('a0'))
         self.assertEqual(self.counts(a.pid), (2, cold_a, 0))
         self.kept(3)
-        self.drop_pages('a0/file', 'b0/file')
-        a.read(self.path('a0/file'), self.path('b0/file'))
-        self.assertEqual(self.counts(a.pid), (4, cold_a, self.size('a0/file', 'b0/file')))
+        self.drop_pages('a0', 'b0')
+        a.read(self.path('a0'), self.path('b0'))
+        self.assertEqual(self.counts(a.pid), (4, cold_a, self.size('a0', 'b0')))
         self.assertEqual(self.jobs()[a.pid]['stalled_seconds'], stalled)
         self.assertEqual(self.counts(b.pid), (1, cold_b, 0))
 
         # The owner itself, and a process in a pid namespace of its own, as bubblewrap makes one.
-        b.run('self', self.path('b1/file'))
-        b.run('unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', READ, self.path('c0/file'))
-        cold_b += self.size('b1/file', 'c0/file')
+        b.run('self', self.path('b1'))
+        b.run('unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', READ, self.path('c0'))
+        cold_b += self.size('b1', 'c0')
         self.assertEqual(self.counts(b.pid), (3, cold_b, 0))
 
         # Outside of both.
         before = self.leat.file_system(self.mountpoint)['reads']
-        subprocess.run([sys.executable, '-c', READ, self.path('c1/file')], check=True)
+        subprocess.run([sys.executable, '-c', READ, self.path('c1')], check=True)
         reads = self.leat.file_system(self.mountpoint)['reads']
-        self.assertEqual((reads['count'] - before['count'], reads['bytes'] - before['bytes']), (1, self.size('c1/file')))
-        self.assertEqual(self.counts(a.pid), (4, cold_a, self.size('a0/file', 'b0/file')))
+        self.assertEqual((reads['count'] - before['count'], reads['bytes'] - before['bytes']), (1, self.size('c1')))
+        self.assertEqual(self.counts(a.pid), (4, cold_a, self.size('a0', 'b0')))
         self.assertEqual(self.counts(b.pid), (3, cold_b, 0))
 
         # A lease that ended is still told of, and counts no more.
         lease_a.close()
         wait_for(lambda: not self.jobs()[a.pid]['leased'], 'the lease ends')
-        self.drop_pages('a1/file')
-        a.read(self.path('a1/file'))
+        self.drop_pages('a1')
+        a.read(self.path('a1'))
         self.assertEqual(self.counts(a.pid)[0], 4)
         self.assertTrue(self.jobs()[b.pid]['leased'])
         # Taken again, it goes on.
         self.lease(owner_pid=a.pid)
-        self.drop_pages('a1/file')
-        a.read(self.path('a1/file'))
-        self.assertEqual(self.counts(a.pid), (5, cold_a, self.size('a0/file', 'b0/file', 'a1/file')))
+        self.drop_pages('a1')
+        a.read(self.path('a1'))
+        self.assertEqual(self.counts(a.pid), (5, cold_a, self.size('a0', 'b0', 'a1')))
         lease_b.close()
 
     def test_the_owner_may_come_later_and_be_several(self):
         lease = self.lease()  # of this process, below which all is
         outside = self.tree()
-        outside.read(self.path('a0/file'))
-        self.assertEqual(self.counts(os.getpid()), (1, self.size('a0/file'), 0))
+        outside.read(self.path('a0'))
+        self.assertEqual(self.counts(os.getpid()), (1, self.size('a0'), 0))
         hosts = sorted([self.tree(), self.tree()], key=lambda tree: tree.pid)
         lease.call(verb='lease_owner', owner_pids=[host.pid for host in reversed(hosts)])
-        hosts[0].read(self.path('b0/file'))
-        hosts[1].read(self.path('b1/file'))
-        outside.read(self.path('a1/file'))
+        hosts[0].read(self.path('b0'))
+        hosts[1].read(self.path('b1'))
+        outside.read(self.path('a1'))
         jobs = self.jobs()
         self.assertEqual(jobs[hosts[0].pid]['owner_pids'], [host.pid for host in hosts])
-        self.assertEqual(self.counts(hosts[0].pid), (2, self.size('b0/file', 'b1/file'), 0))
-        self.assertEqual(self.counts(os.getpid()), (1, self.size('a0/file'), 0))
+        self.assertEqual(self.counts(hosts[0].pid), (2, self.size('b0', 'b1'), 0))
+        self.assertEqual(self.counts(os.getpid()), (1, self.size('a0'), 0))
         self.assertEqual([jobs[pid]['leased'] for pid in (hosts[0].pid, os.getpid())], [True, False])
 
         for wrong in [{'owner_pid': -1}, {'owner_pid': 'x'}, {'owner_pid': 1 << 40}, {'owner_pids': []}, {'owner_pids': 5}]:
@@ -229,15 +229,15 @@ class JobReads(MountTest):
     def test_every_byte_of_a_large_file_is_counted_once(self):
         tree = self.tree()
         self.lease(owner_pid=tree.pid)
-        tree.read(self.path('large/file'))
+        tree.read(self.path('large'))
         reads, cold, cached = self.counts(tree.pid)
-        self.assertEqual(cold + cached, self.size('large/file'))
+        self.assertEqual(cold + cached, self.size('large'))
         self.assertGreater(cold, 0)  # what was fetched ahead of the reader in time is cached
-        self.drop_pages('large/file')
-        tree.read(self.path('large/file'))
+        self.drop_pages('large')
+        tree.read(self.path('large'))
         again = self.counts(tree.pid)
         self.assertEqual(again[1], cold)
-        self.assertEqual(again[2] - cached, self.size('large/file'))
+        self.assertEqual(again[2] - cached, self.size('large'))
 
 
 if __name__ == '__main__':
