@@ -49,7 +49,12 @@ class ImageFolder(torch.utils.data.Dataset):
             pixels = torch.rot90(pixels, turns, (1, 2))
             if torch.rand(1) < 0.5:
                 pixels = pixels.flip(2)
-        if self.augmentation == 'full':
+        if self.augmentation == 'crop':
+            margin = self.size // 8
+            wide = nn.functional.pad(pixels, (margin,) * 4, mode='reflect')
+            top, left = (int(value) for value in torch.randint(2 * margin + 1, (2,)))
+            pixels = wide[:, top:top + self.size, left:left + self.size]
+        if self.augmentation in ('color', 'full'):
             pixels = pixels[torch.randperm(3)] + 0.05 * torch.randn_like(pixels)
         return pixels
 
@@ -81,7 +86,7 @@ def main():
     parser.add_argument('--epochs', type=int, default=2)
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--learning-rate', type=float, default=0.003)
-    parser.add_argument('--augmentation', choices=['none', 'flip', 'full'], default='flip')
+    parser.add_argument('--augmentation', choices=['none', 'flip', 'crop', 'color', 'full'], default='flip')
     parser.add_argument('--width', type=int, default=12)
     parser.add_argument('--image-size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=2)

@@ -112,6 +112,7 @@ void ShowTrainingJob(const std::string& name, const jobs::JobState& state, const
                 metric["Value"].dump().c_str());
   }
   if (const auto text = jobs::AccountingText(state); !text.empty()) std::printf("  data      %s\n", text.c_str());
+  if (const auto text = jobs::DataText(state.accounting); !text.empty()) std::printf("  reads     %s\n", text.c_str());
   if (!state.model_artifacts.empty()) std::printf("  model     %s\n", EscapeForDisplay(state.model_artifacts).c_str());
   for (const auto& warning : state.warnings) std::printf("  warning   %s\n", EscapeForDisplay(warning).c_str());
 }

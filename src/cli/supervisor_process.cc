@@ -31,6 +31,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTurn{1000};       // stop requests of other processes are seen then at the latest
 constexpr std::chrono::milliseconds kIdleGrace{3000};  // how long it stays without a job
+constexpr std::chrono::milliseconds kFirstCallerWait{5000};
 constexpr std::chrono::milliseconds kAnswerWait{45'000};
 constexpr std::chrono::milliseconds kStartingWait{10'000};  // for a lock that is held by one that starts or ends
 
@@ -75,6 +76,10 @@ class Environments {
   void SetCallers(std::vector<std::string> variables) {
     const std::lock_guard lock(mutex_);
     callers_ = std::move(variables);
+  }
+  bool HasCallers() {
+    const std::lock_guard lock(mutex_);
+    return !callers_.empty();
   }
   std::vector<std::string> Of(const std::string& job) {
     {
@@ -122,6 +127,10 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
     sigset_t signals;
     sigemptyset(&signals);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+    // With whoever started us come the credentials for jobs that were submitted to an earlier supervisor.
+    const auto begun = std::chrono::steady_clock::now();
+    while (!environments_.HasCallers() && std::chrono::steady_clock::now() - begun < kFirstCallerWait)
+      supervisor_.Wait(std::chrono::milliseconds(100));
     auto last_busy = std::chrono::steady_clock::now();
     for (;;) {
       const timespec none{};
@@ -154,10 +163,16 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
       const jobs::RunOptions options = jobs::RunOptionsFrom(request.value("options", Json::object()));
       // Submissions one after another: the environment must be there before the job is, and only the winner's.
       const std::lock_guard lock(submit_mutex_);
-      const auto taken = store_->Events(jobs::JobKind::kTraining, check.job.name);
-      if (!taken && taken.error().code == ErrorCode::kNotFound)
-        LEAT_RETURN_IF_ERROR(environments_.Keep(check.job.name, variables));
-      LEAT_RETURN_IF_ERROR(jobs::SubmitTrainingJob(check.job, options, *store_));
+      const std::string& name = check.job.name;
+      const auto taken = store_->Events(jobs::JobKind::kTraining, name);
+      const bool is_new = !taken && taken.error().code == ErrorCode::kNotFound;
+      if (is_new) LEAT_RETURN_IF_ERROR(environments_.Keep(name, variables));
+      const Status submitted = jobs::SubmitTrainingJob(check.job, options, *store_);
+      if (!submitted && is_new) {
+        environments_.Forget(name);
+        rmdir(jobs::JobDirectory(state_directory_, name).c_str());
+      }
+      LEAT_RETURN_IF_ERROR(submitted);
     } else if (verb != "wake") {
       return Fail(ErrorCode::kInvalidArgument, "the supervisor knows no verb " + verb);
     }

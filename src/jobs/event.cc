@@ -60,6 +60,7 @@ JobState Apply(JobState state, const Event& event) {
     state.training_ended_ns = event.at_ns;
     state.exit_code = body.value("exit_code", 0);
     state.exec_errno = body.value("exec_errno", 0);
+    state.script_failure = body.value("failure", "");
   } else if (event.kind == "artifacts") {
     state.model_artifacts = body.value("model", "");
   } else if (event.kind == "accounting") {

@@ -17,6 +17,7 @@ Result<bool> JobFollower::Turn() {
   for (const auto& event : events) {
     event_ = event.sequence;
     const bool was_training = state_.training_started_ns.has_value();
+    if (event.kind == "attempt") TurnToLostAttempt();
     if (event.kind == "training_ended" || event.kind == "attempt" || (event.kind == "ended" && was_training)) {
       LEAT_RETURN_IF_ERROR(TellLogs(true));
     } else if (event.kind == "status" && was_training) {
@@ -45,20 +46,32 @@ Status JobFollower::TellSamples() {
   return {};
 }
 
+void JobFollower::OpenLogs() {
+  logs_.clear();
+  attempt_ = state_.attempt;
+  const auto resources = state_.request.find("ResourceConfig");
+  uint32_t hosts = 1;
+  if (resources != state_.request.end() && resources->is_object()) hosts = resources->value("InstanceCount", 1u);
+  for (uint32_t host = 0; host < hosts; ++host) {
+    logs_.push_back(std::make_unique<Log>(Log{hosts == 1 ? "" : "algo-" + std::to_string(host + 1) + "  ",
+                                              LogReader(HostDirectory(state_directory_, job_, host)),
+                                              {}}));
+  }
+}
+
+// The logs of the attempt that has ended were put aside before that was recorded.
+void JobFollower::TurnToLostAttempt() {
+  if (!with_log_) return;
+  if (logs_.empty() || attempt_ != state_.attempt) OpenLogs();
+  for (uint32_t host = 0; host < logs_.size(); ++host) {
+    LogReader& reader = logs_[host]->reader;
+    reader = LogReader(AttemptDirectory(state_directory_, job_, state_.attempt, host), reader.position());
+  }
+}
+
 Status JobFollower::TellLogs(bool to_their_end) {
   if (!with_log_) return {};
-  if (logs_.empty() || attempt_ != state_.attempt) {
-    logs_.clear();
-    attempt_ = state_.attempt;
-    const auto resources = state_.request.find("ResourceConfig");
-    uint32_t hosts = 1;
-    if (resources != state_.request.end() && resources->is_object()) hosts = resources->value("InstanceCount", 1u);
-    for (uint32_t host = 0; host < hosts; ++host) {
-      logs_.push_back(std::make_unique<Log>(Log{hosts == 1 ? "" : "algo-" + std::to_string(host + 1) + "  ",
-                                                LogReader(HostDirectory(state_directory_, job_, host)),
-                                                {}}));
-    }
-  }
+  if (logs_.empty() || attempt_ != state_.attempt) OpenLogs();
   std::vector<char> buffer(kReadBytes);
   for (const auto& log : logs_) {
     const auto line = [&](std::string_view text) {

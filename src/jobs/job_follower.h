@@ -34,6 +34,8 @@ class JobFollower {
     LogReader reader;
     LineSplitter lines;
   };
+  void OpenLogs();
+  void TurnToLostAttempt();
   Status TellLogs(bool to_their_end);
   Status TellSamples();
 

@@ -159,15 +159,15 @@ class TrainingRun {
   // What an attempt left is put aside: the logs tell what became of it.
   Status BeginAttempt(uint32_t number, const std::string& why) {
     if (number > state_.attempt) {
-      const std::string aside = directory_ + "/attempt-" + std::to_string(state_.attempt);
-      LEAT_RETURN_IF_ERROR(CreateDirectories(aside, 0700));
       for (const Host& host : hosts_) {
+        LEAT_RETURN_IF_ERROR(
+            CreateDirectories(AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number), 0700));
         std::error_code error;
         for (const auto& entry : fs::directory_iterator(host.directory, error)) {
           const std::string name = entry.path().filename().string();
           if (name.rfind("log.", 0) != 0) continue;
-          const std::string prefix = host.number == 0 ? "" : host.machine.current_host + "-";
-          fs::rename(entry.path(), aside + "/" + prefix + name, error);
+          fs::rename(entry.path(),
+                     AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number) + "/" + name, error);
         }
       }
     }
@@ -207,9 +207,6 @@ class TrainingRun {
       }
       LEAT_RETURN_IF_ERROR(Watch());
     }
-    for (Host& host : hosts_) {
-      if (!host.log) LEAT_RETURN_IF_ERROR(OpenLog(host));  // it had ended before we came
-    }
     if (state_.exec_errno != 0) {
       return FailErrno(state_.exec_errno, "the script could not be started: " + program_text_);
     }
@@ -220,9 +217,7 @@ class TrainingRun {
                      : "Training job waited and ran for longer than MaxWaitTimeInSeconds provided",
                  ""};
     } else if (!IsStopping() && *state_.exit_code != 0) {
-      const Host& host = FailedHost();
-      outcome = {"Failed", "Failed", "Training job failed",
-                 AlgorithmError(*state_.exit_code, ReadFailureFile(host.volume + "/output/failure"), host.log->tail())};
+      outcome = {"Failed", "Failed", "Training job failed", state_.script_failure};
     }
     return Upload(outcome);
   }
@@ -553,7 +548,12 @@ class TrainingRun {
     if (trainer_is_lost_) return Fail(ErrorCode::kUnavailable, lost_text_);
     if (data_failure_) return Fail(*data_failure_);
     const Host& host = FailedHost();
-    Record("training_ended", {{"exit_code", host.exit->code}, {"exec_errno", host.exit->exec_errno}});
+    const std::string failure =
+        host.exit->code == 0
+            ? ""
+            : AlgorithmError(host.exit->code, ReadFailureFile(host.volume + "/output/failure"), host.log->tail());
+    Record("training_ended",
+           {{"exit_code", host.exit->code}, {"exec_errno", host.exit->exec_errno}, {"failure", failure}});
     return {};
   }
 
@@ -614,6 +614,7 @@ class TrainingRun {
   }
 
   Status Upload(const Outcome& outcome) {
+    if (!state_.model_artifacts.empty()) return {};  // by a supervisor that did not come to record the job's end
     const bool failed = outcome.status == "Failed";
     if (!failed && !IsStopping()) EnterStatus("Uploading", "Uploading generated training model");
     MergeHosts();

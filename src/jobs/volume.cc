@@ -57,6 +57,12 @@ std::string HostDirectory(const std::string& state_directory, const std::string&
   return host == 0 ? directory : directory + "/algo-" + std::to_string(host + 1);
 }
 
+std::string AttemptDirectory(const std::string& state_directory, const std::string& training_job, uint32_t attempt,
+                             uint32_t host) {
+  const std::string directory = JobDirectory(state_directory, training_job) + "/attempt-" + std::to_string(attempt);
+  return host == 0 ? directory : directory + "/algo-" + std::to_string(host + 1);
+}
+
 std::string JobVolume(const std::string& state_directory, const std::string& training_job, uint32_t host) {
   return HostDirectory(state_directory, training_job, host) + "/ml";
 }

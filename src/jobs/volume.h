@@ -19,6 +19,9 @@ namespace leat::jobs {
 std::string JobDirectory(const std::string& state_directory, const std::string& training_job);
 // Of the host with that number, from 0 on.
 std::string HostDirectory(const std::string& state_directory, const std::string& training_job, uint32_t host);
+// Where the host's log of an attempt that was lost is.
+std::string AttemptDirectory(const std::string& state_directory, const std::string& training_job, uint32_t attempt,
+                             uint32_t host);
 std::string JobVolume(const std::string& state_directory, const std::string& training_job, uint32_t host = 0);
 
 // Held by whoever runs the job, for as long as the descriptor is open (no other program inherits it). It holds between
