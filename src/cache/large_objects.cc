@@ -202,8 +202,10 @@ Status LargeObjects::Tidy() {
 }
 
 bool LargeObjects::Preallocate(int file, uint64_t offset, uint64_t bytes) {
+  // What failed may have taken some room all the same, which is to be given back; where it is not supported, none.
   return ::fallocate(file, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                     static_cast<off_t>(RoundUp(bytes, kPageBytes))) == 0;
+                     static_cast<off_t>(RoundUp(bytes, kPageBytes))) == 0 ||
+         errno != EOPNOTSUPP;
 }
 
 bool LargeObjects::Punch(int file, uint64_t offset, uint64_t bytes) {

@@ -60,7 +60,7 @@ class LargeObjects {
   Status Tidy();
   // Also what has been closed since it was written.
   void Sync(uint64_t& errors);
-  // Room on the disk for bytes to come, at once. False: there is none, or the file system cannot.
+  // Room on the disk for bytes to come, at once, as far as there is any. False: the file system cannot.
   static bool Preallocate(int file, uint64_t offset, uint64_t bytes);
   // False: the blocks are still there.
   static bool Punch(int file, uint64_t offset, uint64_t bytes);

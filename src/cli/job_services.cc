@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "base/file.h"
@@ -182,6 +183,8 @@ jobs::RunOptions JobArguments::Options() const {
   options.sandbox = !no_sandbox;
   options.file_mode_connections = file_mode_connections;
   options.python = python;
+  std::error_code error;
+  options.submitted_from = std::filesystem::current_path(error).string();
   options.requirements = requirements == "install"  ? jobs::Requirements::kInstall
                          : requirements == "refuse" ? jobs::Requirements::kRefuse
                                                     : jobs::Requirements::kIgnore;

@@ -141,7 +141,7 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
       const auto has_jobs = supervisor_.Turn();
       if (!has_jobs) LogError(has_jobs.error().message);
       const auto now = std::chrono::steady_clock::now();
-      if (has_jobs.value_or(true) || server_->RequestsInFlight() > 0) last_busy = now;
+      if (has_jobs.value_or(true) || (server_ && server_->RequestsInFlight() > 0)) last_busy = now;
       if (now - last_busy > kIdleGrace) {
         server_.reset();  // joins the requests: one may have brought a job
         const auto left = store_->Unfinished(jobs::JobKind::kTraining);

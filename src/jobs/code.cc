@@ -160,7 +160,9 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
   if (source.rfind("s3://", 0) == 0) {
     LEAT_RETURN_IF_ERROR(CopyFromS3(source, repositories, code_directory, options.connections, stopped));
   } else if (!source.empty() && source != "/opt/ml/code") {
-    LEAT_RETURN_IF_ERROR(CopyFromDisk(source, code_directory, options.state_directory, stopped, program.warnings));
+    const bool is_relative = source[0] != '/' && source.rfind("file://", 0) != 0 && !options.submitted_from.empty();
+    LEAT_RETURN_IF_ERROR(CopyFromDisk(is_relative ? options.submitted_from + "/" + source : source, code_directory,
+                                      options.state_directory, stopped, program.warnings));
   }
   const auto named = job.environment.find("SAGEMAKER_PROGRAM");
   program.name = named != job.environment.end() ? named->second : HyperparameterOr(job, "sagemaker_program", "");

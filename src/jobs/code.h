@@ -27,6 +27,7 @@ struct CodeOptions {
   unsigned connections = 64;
   std::string state_directory;  // never copied, though it may lie inside the source directory
   Requirements requirements = Requirements::kIgnore;
+  std::string submitted_from;  // what a relative sagemaker_submit_directory is relative to; empty: as it is
 };
 
 // `code_directory`: exists and is empty. From a directory of this machine, links to files are copied as the files, and

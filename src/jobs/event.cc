@@ -61,6 +61,9 @@ JobState Apply(JobState state, const Event& event) {
     state.exit_code = body.value("exit_code", 0);
     state.exec_errno = body.value("exec_errno", 0);
     state.script_failure = body.value("failure", "");
+    state.checkpoints_copied = body.value("checkpoints_copied", false);
+  } else if (event.kind == "uploaded") {
+    state.is_uploaded = true;
   } else if (event.kind == "artifacts") {
     state.model_artifacts = body.value("model", "");
   } else if (event.kind == "accounting") {

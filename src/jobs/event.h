@@ -23,9 +23,9 @@ struct ProcessIdentity {
 struct Event {
   // created{request, options, tuning_job}, placed{hosts}, attempt{number}, status{secondary, message},
   // stop_requested{level}, data_ready{...}, confined{directories}, training_started, timed_out{by},
-  // training_ended{exit_code, exec_errno, failure}, artifacts{model}, accounting{...}, warning{text}, ended{status,
-  // secondary, message, failure_reason}. Of a tuning job: created{request, seed, supervisor}, trial{...},
-  // stop_requested, status, ended.
+  // training_ended{exit_code, exec_errno, failure, checkpoints_copied}, uploaded, artifacts{model}, accounting{...},
+  // warning{text}, ended{status, secondary, message, failure_reason}. Of a tuning job: created{request, seed,
+  // supervisor}, trial{...}, stop_requested, status, ended.
   std::string kind;
   int64_t at_ns = 0;
   Json body = Json::object();
@@ -55,10 +55,12 @@ struct JobState {
   std::optional<int64_t> started_ns, training_started_ns, training_ended_ns, ended_ns;
   int stop_level = 0;  // a StopLevel
   bool timed_out = false;
-  std::string timed_out_by;      // the secondary status that it ends with
-  std::optional<int> exit_code;  // of this attempt's script, once it has ended
-  std::string script_failure;    // FailureReason, where that is not 0
-  int exec_errno = 0;            // why it could not be started; 0: it was
+  std::string timed_out_by;         // the secondary status that it ends with
+  std::optional<int> exit_code;     // of this attempt's script, once it has ended
+  bool checkpoints_copied = false;  // the last ones of this attempt are in S3
+  bool is_uploaded = false;         // what the script made
+  std::string script_failure;       // FailureReason, where that is not 0
+  int exec_errno = 0;               // why it could not be started; 0: it was
   std::string model_artifacts;
   Json accounting = Json::object();
   bool IsTerminal() const { return status == "Completed" || status == "Failed" || status == "Stopped"; }

@@ -101,13 +101,19 @@ class SqliteJobStore final : public JobStore {
       (void)Execute("ROLLBACK");
       return status;
     }
-    return Execute("COMMIT");
+    return Commit();
   }
 
   Status Append(JobKind kind, const std::string& name, const Event& event) override {
     std::lock_guard lock(mutex_);
     LEAT_ASSIGN_OR_RETURN(const int64_t number, NumberOf(kind, name));
-    return Insert(number, event);
+    LEAT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+    const Status status = Insert(number, event);
+    if (!status) {
+      (void)Execute("ROLLBACK");
+      return status;
+    }
+    return Commit();
   }
 
   Result<std::vector<Event>> Events(JobKind kind, const std::string& name, int64_t behind) override {
@@ -172,7 +178,7 @@ class SqliteJobStore final : public JobStore {
       return error;
     }
     position.Reset();
-    return Execute("COMMIT");
+    return Commit();
   }
 
   Result<uint64_t> LogPosition(const std::string& training_job, uint32_t host) override {
@@ -214,8 +220,15 @@ class SqliteJobStore final : public JobStore {
     std::lock_guard lock(mutex_);
     LEAT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
     const Status status = RemoveRows(kind, name);
-    if (status) return Execute("COMMIT");
+    if (status) return Commit();
     (void)Execute("ROLLBACK");
+    return status;
+  }
+
+  // A commit that fails leaves no transaction open: all that came after would fall into it.
+  Status Commit() {
+    const Status status = Execute("COMMIT");
+    if (!status && sqlite3_get_autocommit(database_) == 0) (void)Execute("ROLLBACK");
     return status;
   }
 

@@ -11,6 +11,8 @@
 namespace leat::jobs {
 namespace {
 
+constexpr std::chrono::seconds kAgainAfter{10};
+
 class SilentObserver final : public RunObserver {
  public:
   void OnStatus(const std::string&, const std::string&, const std::string&) override {}
@@ -65,12 +67,33 @@ void Supervisor::ReapEnded() {
     }
     running.thread.join();
     pool_.Return(running.placement);
-    if (running.could_not_run) {
-      given_up_.insert(at->first);  // until the next supervisor
-    } else {
+    if (running.outcome) {
       factory_.OnEnded(at->first);
+    } else if (running.outcome.error().code == ErrorCode::kBusy || running.outcome.error().code == ErrorCode::kIo) {
+      // Its trainer runs on another machine, or its end could not be stored.
+      LogError("job " + at->first + ": " + running.outcome.error().message + "; it is looked at again");
+      again_at_[at->first] = std::chrono::steady_clock::now() + kAgainAfter;
+    } else {
+      GiveUp(at->first, running.outcome.error().message);
     }
     at = running_.erase(at);
+  }
+}
+
+void Supervisor::GiveUp(const std::string& name, const std::string& reason) {
+  LogError("job " + name + " cannot be run: " + reason);
+  const Status told = store_.Append(JobKind::kTraining, name,
+                                    {"ended",
+                                     WallTimeNs(),
+                                     {{"status", "Failed"},
+                                      {"secondary", "Failed"},
+                                      {"message", "Training job failed"},
+                                      {"failure_reason", "InternalServerError: " + reason}}});
+  if (told) {
+    factory_.OnEnded(name);
+  } else {
+    LogError("job " + name + ": " + told.error().message);
+    again_at_[name] = std::chrono::steady_clock::now() + kAgainAfter;
   }
 }
 
@@ -78,39 +101,59 @@ Result<bool> Supervisor::Turn() {
   ReapEnded();
   LEAT_ASSIGN_OR_RETURN(const auto unfinished, store_.Unfinished(JobKind::kTraining));
   LEAT_ASSIGN_OR_RETURN(const auto to_stop, store_.UnfinishedToStop());
+  const auto now = std::chrono::steady_clock::now();
   size_t left = 0;
   bool is_full = false;
-  // Trainers of an earlier supervisor hold their share before anybody else gets one.
+  // Trainers of an earlier supervisor hold their share before anybody else gets one. What is wrong with one job holds
+  // up no other.
   for (const bool had_started : {true, false}) {
     for (const auto& name : unfinished) {
-      if (running_.contains(name) || given_up_.contains(name)) continue;
+      if (running_.contains(name)) continue;
+      if (const auto again = again_at_.find(name); again != again_at_.end()) {
+        ++left;
+        if (now < again->second) continue;
+        again_at_.erase(again);
+      }
       const bool stops = std::ranges::binary_search(to_stop, name);
       if (!had_started && is_full && !stops) {
         ++left;
         continue;
       }
-      LEAT_ASSIGN_OR_RETURN(const JobState state, store_.Load(name));
-      if (state.IsTerminal() || state.placement.empty() == had_started) continue;
+      const auto state = store_.Load(name);
+      if (!state && state.error().code == ErrorCode::kCorrupt) GiveUp(name, state.error().message);
+      if (!state || state->IsTerminal() || state->placement.empty() == had_started) continue;
+      std::optional<Placement> placement = Placement{};
       if (had_started) {
-        const Placement placement = PlacementFrom(state.placement);
-        pool_.TakeAgain(placement);
-        LEAT_RETURN_IF_ERROR(Start(name, state, placement));
-        continue;
+        placement = PlacementFrom(state->placement);
+        pool_.TakeAgain(*placement);
+      } else if (!stops) {  // else what it would need does not matter any more
+        auto found = Place(*state, name);
+        if (!found) {
+          GiveUp(name, found.error().message);
+          continue;
+        }
+        placement = *found;
+        if (!placement || running_.size() >= kRunningMax) {
+          if (placement) pool_.Return(*placement);
+          TellItWaits(name);
+          is_full = true;  // none overtakes: it would wait for ever
+          ++left;
+          continue;
+        }
       }
-      if (stops) {  // what it would need does not matter any more
-        LEAT_RETURN_IF_ERROR(Start(name, state, {}));
-        continue;
-      }
-      LEAT_ASSIGN_OR_RETURN(const auto placement, Place(state, name));
-      if (!placement || running_.size() >= kRunningMax) {
-        if (placement) pool_.Return(*placement);
-        TellItWaits(name);
-        is_full = true;  // none overtakes: it would wait for ever
+      Status started;
+      if (!had_started && !stops)
+        started = store_.Append(JobKind::kTraining, name, {"placed", WallTimeNs(), ToJson(*placement)});
+      if (started) started = Start(name, *state, *placement);
+      if (started) continue;
+      pool_.Return(*placement);
+      if (started.error().code == ErrorCode::kInvalidArgument) {
+        GiveUp(name, started.error().message);
+      } else {
+        LogError("job " + name + ": " + started.error().message);
+        again_at_[name] = now + kAgainAfter;
         ++left;
-        continue;
       }
-      LEAT_RETURN_IF_ERROR(store_.Append(JobKind::kTraining, name, {"placed", WallTimeNs(), ToJson(*placement)}));
-      LEAT_RETURN_IF_ERROR(Start(name, state, *placement));
     }
   }
   return left > 0 || !running_.empty();
@@ -183,9 +226,9 @@ void Supervisor::RunJob(const std::string& name, Running& running, std::vector<M
   } catch (const std::exception& error) {
     state = Fail(ErrorCode::kInternal, std::string("an exception: ") + error.what());
   }
-  if (state) return;
-  LogError("job " + name + " cannot be run: " + state.error().message);
-  running.could_not_run = true;
+  if (state && state->IsTerminal()) return;
+  if (state) state = Fail(ErrorCode::kIo, "its end could not be stored");
+  running.outcome = Fail(state.error());
 }
 
 }  // namespace leat::jobs

@@ -54,8 +54,8 @@ class Supervisor {
     Placement placement;
     JobServices services;
     std::thread thread;
-    bool could_not_run = false;  // its thread's, until that has ended
-    bool has_ended = false;      // protected by mutex_
+    Status outcome;          // its thread's, until that has ended: why the job has not
+    bool has_ended = false;  // protected by mutex_
   };
   Status Start(const std::string& name, const JobState& state, const Placement& placement);
   void RunJob(const std::string& name, Running& running, std::vector<Machine> machines);
@@ -63,6 +63,8 @@ class Supervisor {
   Result<std::optional<Placement>> Place(const JobState& state, const std::string& name);
   void TellItWaits(const std::string& name);
   void ReapEnded();
+  // Ends it as Failed: nobody can run it.
+  void GiveUp(const std::string& name, const std::string& reason);
 
   const std::string state_directory_;
   JobStore& store_;
@@ -70,7 +72,7 @@ class Supervisor {
   const Hardware hardware_;
   ResourcePool pool_;
   std::map<std::string, std::unique_ptr<Running>> running_;
-  std::set<std::string> given_up_;  // jobs that this supervisor cannot run: another machine's, unreadable
+  std::map<std::string, std::chrono::steady_clock::time_point> again_at_;  // jobs that cannot be run now
   std::string told_to_wait_;
   const StopLevel never_{0};
   std::mutex mutex_;  // protects woken_ and each Running's has_ended

@@ -210,20 +210,21 @@ class LogWriter {
   uint64_t written_ = 0, dropped_ = 0;
 };
 
-void WriteExitFile(int file, const Report& report, uint64_t dropped) {
+// False: the disk did not take it.
+bool WriteExitFile(int file, const Report& report, uint64_t dropped) {
   FixedText text;
   text.Add(static_cast<uint64_t>(report.exec_errno)).Add(" ").Add(static_cast<uint64_t>(report.wait_status)).Add(" ");
   text.Add(dropped).Add(" ");
   while (text.size() < kExitBytes - 1) text.Add(" ");
   text.Add("\n");
-  (void)!pwrite(file, text.bytes, kExitBytes, 0);
-  fsync(file);
+  return pwrite(file, text.bytes, kExitBytes, 0) == static_cast<ssize_t>(kExitBytes) && fsync(file) == 0;
 }
 
 [[noreturn]] void RunScript(const TrainerCommand& command, char** arguments, char** environment, pid_t shim) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != shim) _exit(127);
   if (!command.in_sandbox) setsid();
+  umask(022);  // not the supervisor's: what the script writes is for others too
   for (const std::string& group : command.groups) {
     const int file = open(group.c_str(), O_WRONLY | O_CLOEXEC);
     (void)!write(file, "0", 1);  // one that has gone limits nothing; the job is worth more than its accounting
@@ -299,7 +300,7 @@ void TakeOwnName() {
     identity.Add(files.identity).Add(" ").Add(static_cast<uint64_t>(shim)).Add("\n");
     (void)!pwrite(kLockFd, identity.bytes, identity.size(), 0);
     exit_file = openat(kDirectoryFd, "exit.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    WriteExitFile(exit_file, {}, 0);
+    (void)WriteExitFile(exit_file, {}, 0);  // its room on the disk
     fcntl(kOutputReadFd, F_SETFL, O_NONBLOCK);
     fcntl(kReportReadFd, F_SETFL, O_NONBLOCK);
   }
@@ -356,9 +357,10 @@ void TakeOwnName() {
     if (read(kReportReadFd, &told_before, sizeof told_before) == sizeof told_before)
       report.exec_errno = told_before.exec_errno;
     if (script < 0) report.exec_errno = EAGAIN;
-    WriteExitFile(exit_file, report, log.dropped());
-    renameat(kDirectoryFd, "exit.new", kDirectoryFd, kExitFile + 1);
-    fsync(kDirectoryFd);
+    if (WriteExitFile(exit_file, report, log.dropped())) {
+      renameat(kDirectoryFd, "exit.new", kDirectoryFd, kExitFile + 1);
+      fsync(kDirectoryFd);
+    }
   } else {
     (void)!write(kReportFd, &report, sizeof report);
   }

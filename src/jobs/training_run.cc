@@ -38,6 +38,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kPollMs = 50;  // how soon a line of the log or a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
+constexpr std::chrono::seconds kEndPatience{30};  // for a process that stands in the kernel
 
 struct Outcome {
   std::string status = "Completed", secondary = "Completed", message = "Training job completed", failure_reason;
@@ -92,6 +93,7 @@ class TrainingRun {
       if (!trainer_is_lost_ || state_.attempt > job_.retry_attempts_max || StopLevelNow() > 0) break;
       LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt + 1, status.error().message));
     }
+    EndTrainers();
     if (!status) (void)StopLevelNow();
     // A stop that cut the work short, or came before its end; an upload that failed by itself stays a failure.
     const bool cancelled = !status && status.error().code == ErrorCode::kCancelled;
@@ -124,6 +126,18 @@ class TrainingRun {
       kept_ = PartsWithEntries(state_directory_, job_.name);  // whatever of it is uploaded by now
       return Fail(ErrorCode::kInternal, std::string("the job ended by an exception of Leat's: ") + error.what());
     }
+  }
+
+  // After an error that left some running: the job ends, and with it everything of it.
+  void EndTrainers() {
+    const auto deadline = SteadyClock::now() + kEndPatience;
+    for (Host& host : hosts_) {
+      if (!host.trainer || host.exit) continue;
+      host.trainer->Kill();
+      while (!host.trainer->HasEnded() && SteadyClock::now() < deadline)
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    FlushCheckpoints();
   }
 
   // In the store and in our own view of the job.
@@ -200,6 +214,8 @@ class TrainingRun {
     if (!state_.exit_code) {
       LEAT_ASSIGN_OR_RETURN(const bool adopted, AdoptTrainers());
       if (!adopted) {
+        // It had started, and starts anew: with a log and a time of its own.
+        if (state_.training_started_ns) LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt, ""));
         LEAT_RETURN_IF_ERROR(KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
         LEAT_RETURN_IF_ERROR(RemoveVolume(state_directory_, job_.name));
         LEAT_RETURN_IF_ERROR(Prepare());
@@ -303,7 +319,7 @@ class TrainingRun {
     for (Host& host : hosts_) {
       LEAT_ASSIGN_OR_RETURN(program_, PrepareCode(job_, services_.repositories, host.volume + "/code",
                                                   {options_.python, options_.file_mode_connections, state_directory_,
-                                                   options_.requirements},
+                                                   options_.requirements, options_.submitted_from},
                                                   stopped_));
       if (host.number == 0) {
         for (const auto& warning : program_.warnings) Warn(warning);
@@ -552,8 +568,10 @@ class TrainingRun {
         host.exit->code == 0
             ? ""
             : AlgorithmError(host.exit->code, ReadFailureFile(host.volume + "/output/failure"), host.log->tail());
-    Record("training_ended",
-           {{"exit_code", host.exit->code}, {"exec_errno", host.exit->exec_errno}, {"failure", failure}});
+    Record("training_ended", {{"exit_code", host.exit->code},
+                              {"exec_errno", host.exit->exec_errno},
+                              {"failure", failure},
+                              {"checkpoints_copied", checkpoints_are_copied_}});
     return {};
   }
 
@@ -614,7 +632,7 @@ class TrainingRun {
   }
 
   Status Upload(const Outcome& outcome) {
-    if (!state_.model_artifacts.empty()) return {};  // by a supervisor that did not come to record the job's end
+    if (state_.is_uploaded) return {};  // by a supervisor that did not come to record the job's end
     const bool failed = outcome.status == "Failed";
     if (!failed && !IsStopping()) EnterStatus("Uploading", "Uploading generated training model");
     MergeHosts();
@@ -636,12 +654,14 @@ class TrainingRun {
     // The output of a failed job is worth most of all, but its failure is what must be told.
     if (failed) {
       if (!output) Warn(output.error().message + "; " + KeptText());
+      if (output) Record("uploaded");
       return {};
     }
     const auto model = upload("/model", "model");
     kept_.model = !model && present.model;
     if (model) Record("artifacts", {{"model", *model}});
     if (!model) return Fail(model.error());
+    if (output) Record("uploaded");
     return output;
   }
 
@@ -660,7 +680,8 @@ class TrainingRun {
       host.checkpoints.reset();
     }
     EndConfinement();
-    const bool are_copied = !job_.checkpoint_uri.empty() && checkpoints_are_copied_;
+    const bool are_copied =
+        !job_.checkpoint_uri.empty() && (state_.exit_code ? state_.checkpoints_copied : checkpoints_are_copied_);
     const auto checkpoints =
         are_copied ? std::string() : KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path);
     if (!checkpoints) {
@@ -735,6 +756,7 @@ Json ToJson(const RunOptions& options) {
           {"python", options.python},
           {"requirements", static_cast<int>(options.requirements)},
           {"stop_grace_ms", options.stop_grace.count()},
+          {"submitted_from", options.submitted_from},
           {"tuning_job", options.tuning_job}};
 }
 
@@ -745,6 +767,7 @@ RunOptions RunOptionsFrom(const Json& json) {
   options.python = json.value("python", options.python);
   options.requirements = static_cast<Requirements>(json.value("requirements", 0));
   options.stop_grace = std::chrono::milliseconds(json.value("stop_grace_ms", options.stop_grace.count()));
+  options.submitted_from = json.value("submitted_from", options.submitted_from);
   options.tuning_job = json.value("tuning_job", options.tuning_job);
   return options;
 }

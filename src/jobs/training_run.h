@@ -25,6 +25,7 @@ struct RunOptions {
   std::string python = "python3";
   Requirements requirements = Requirements::kIgnore;
   std::chrono::milliseconds stop_grace{120000};  // between SIGTERM and SIGKILL, as the service gives
+  std::string submitted_from;                    // the directory that relative paths are relative to
   std::string tuning_job;                        // whose child this is; empty: nobody's
 };
 Json ToJson(const RunOptions& options);

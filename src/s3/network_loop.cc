@@ -221,7 +221,14 @@ int NetworkLoop::OnSocket(CURL*, curl_socket_t socket, int what, void* loop, voi
       .events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u),
       .data = {.fd = socket}};
   // libcurl forgets `is_known` with the socket, so that a number used anew is a new socket.
-  LEAT_CHECK(::epoll_ctl(self.epoll_.get(), is_known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) == 0);
+  const int operation = is_known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  int set = ::epoll_ctl(self.epoll_.get(), operation, socket, &event);
+  if (set != 0 && (errno == ENOENT || errno == EEXIST))
+    set = ::epoll_ctl(self.epoll_.get(), operation == EPOLL_CTL_MOD ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event);
+  if (set != 0) {  // no room for it in the kernel: the transfer fails, and is tried again
+    LogError(FailErrno(errno, "cannot wait for a socket of an S3 connection").value().message);
+    return -1;
+  }
   if (is_known == nullptr) curl_multi_assign(self.multi_, socket, &self);
   return 0;
 }
