@@ -239,7 +239,7 @@ Result<Json> Call(const std::string& state_directory, const Json& request) {
 int RunSupervisorProcess(const std::string& state_directory, int ready_fd) {
   if (ready_fd >= 0) fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
   BlockStopSignals();
-  umask(077);
+  umask(022);  // artifacts are for others too; the state directory itself is closed to them
   // Credentials are in this process's memory: no core file, no reading of it by other processes of the user.
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   if (const auto status = LogToFile(PathsOf(state_directory).log); !status) LogWarning(status.error().message);
