@@ -3,6 +3,8 @@
 """The life of jobs as their user sees it: supervisor, shim and `leat train` killed in each state, the queue, scripts that fail in
 each way, checkpoints, channels, secrets, hostile requests. Conditions are waited for; no test looks at how long anything took."""
 import contextlib
+import fcntl
+import glob
 import json
 import os
 import signal
@@ -67,12 +69,12 @@ class JobsTest(MountTest):
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for name in os.listdir(os.path.join(leat.state, 'jobs')) if os.path.isdir(os.path.join(leat.state, 'jobs')) else []:
-            with contextlib.suppress(OSError, ValueError):
-                shim = self.shim_pid(name, leat)
-                with open(f'/proc/{shim}/comm') as file:
-                    if file.read().strip() == 'leat-shim':
-                        os.kill(shim, signal.SIGQUIT)  # and all that it started
+        for trainer in glob.glob(os.path.join(leat.state, 'jobs', '*', 'trainer')):
+            with contextlib.suppress(OSError), open(trainer) as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:  # the shim lives: the number is its own, and not another test's by now
+                    os.kill(int(file.read().split()[-1]), signal.SIGQUIT)  # with all that it started
 
     def another_leat(self, name):
         leat = Leat(self.scratch, self.server.environment, name)
