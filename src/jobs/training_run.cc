@@ -286,7 +286,8 @@ class TrainingRun {
     if (all) {
       if (!state_.training_started_ns) Record("training_started");
       downloads_ = CountersFrom(state_.data.value("downloads", Json::object()));
-      for (const auto& [id, counters] : state_.data.value("file_systems", Json::object()).items()) {
+      const Json file_systems = state_.data.value("file_systems", Json::object());
+      for (const auto& [id, counters] : file_systems.items()) {
         counters_before_.emplace(id, CountersFrom(counters));
         const auto used = services_.file_systems.DirectoryOf(id, "/");  // takes the lease again
         if (!used) Warn("file system " + id + ": " + used.error().message);
