@@ -29,7 +29,7 @@ class JobRemovalTest : public testing::Test {
   ~JobRemovalTest() override { fs::remove_all(state_); }
 
   void Make(const std::string& name, JobKind kind = JobKind::kTraining, const std::string& tuning_job = "") {
-    const jobs::Json body = {{"request", jobs::Json::object()}, {"tuning_job", tuning_job}};
+    const jobs::Json body = {{"request", jobs::Json::object()}, {"options", {{"tuning_job", tuning_job}}}};
     ASSERT_TRUE(store_->Create(kind, name, {"created", 1, body}));
     if (kind == JobKind::kTraining) Write(jobs::JobDirectory(state_, name) + "/log.1", "a line");
   }

@@ -241,7 +241,11 @@ const jobs::StopLevel& CatchStopSignals() {
   action.sa_handler = CountStopSignal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    // What is ignored stays so: under nohup the end of the terminal is no request to stop.
+    if (sigaction(number, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);
+  }
   signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not end the job
   return stop_level;
 }

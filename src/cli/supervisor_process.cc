@@ -58,7 +58,7 @@ std::vector<std::string> TextsOf(const Json& list) {
 }
 
 // The environments in which jobs were submitted. On the disk, for a supervisor that is started anew, is what the script
-// gets anyhow; credentials are in memory only, and a new supervisor takes those of the command that started it.
+// gets anyhow; credentials are in memory only, and a new supervisor takes those of the latest command that has any.
 class Environments {
  public:
   explicit Environments(std::string state_directory) : state_directory_(std::move(state_directory)) {}
@@ -73,9 +73,11 @@ class Environments {
     of_job_[job] = variables;
     return {};
   }
+  // A command in a shell without credentials takes nothing away from jobs that need some.
   void SetCallers(std::vector<std::string> variables) {
+    const bool has_credentials = jobs::WithoutCredentials(variables).size() != variables.size();
     const std::lock_guard lock(mutex_);
-    callers_ = std::move(variables);
+    if (has_credentials || callers_.empty()) callers_ = std::move(variables);
   }
   bool HasCallers() {
     const std::lock_guard lock(mutex_);
@@ -109,6 +111,13 @@ class Environments {
   std::map<std::string, std::vector<std::string>> of_job_;
   std::vector<std::string> callers_;
 };
+
+// Whether the job of those events came with this very request: the supervisor died before its answer was read.
+bool IsSameSubmission(const std::vector<jobs::Event>& events, const Json& request) {
+  const std::string id = request.value("options", Json::object()).value("submission", "");
+  return !id.empty() && !events.empty() &&
+         events[0].body.value("options", Json::object()).value("submission", "") == id;
+}
 
 class SupervisorProcess final : public control::Handler, jobs::JobServicesFactory {
  public:
@@ -172,6 +181,7 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
         environments_.Forget(name);
         rmdir(jobs::JobDirectory(state_directory_, name).c_str());
       }
+      if (!submitted && taken && IsSameSubmission(*taken, request)) return Json{{"pid", getpid()}};
       LEAT_RETURN_IF_ERROR(submitted);
     } else if (verb != "wake") {
       return Fail(ErrorCode::kInvalidArgument, "the supervisor knows no verb " + verb);
@@ -263,9 +273,11 @@ int RunSupervisorProcess(const std::string& state_directory, int ready_fd) {
 
 Status SupervisorClient::Submit(const TrainingJob& job, const jobs::RunOptions& options) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(state_directory_, 0700));
+  jobs::RunOptions own = options;
+  own.submission = std::to_string(getpid()) + "-" + std::to_string(jobs::WallTimeNs());
   LEAT_RETURN_IF_ERROR(Call(state_directory_, {{"verb", "submit"},
                                                {"request", job.request},
-                                               {"options", jobs::ToJson(options)},
+                                               {"options", jobs::ToJson(own)},
                                                {"environment", OwnEnvironment()}}));
   return {};
 }

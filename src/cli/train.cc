@@ -102,8 +102,8 @@ int RunTrain(const JobArguments& arguments, const TrainFlags& flags) {
     if (arguments.json) {
       std::printf("%s\n", Json{{"TrainingJobArn", jobs::TrainingJobArn(check.job.name)}}.dump(2).c_str());
     } else {
-      std::printf("%s is submitted: leat jobs logs -f %s shows how it goes, leat jobs stop %s ends it\n",
-                  check.job.name.c_str(), check.job.name.c_str(), check.job.name.c_str());
+      const char* name = check.job.name.c_str();
+      std::printf("%s is submitted\n  leat jobs logs -f %s\n  leat jobs stop %s\n", name, name, name);
     }
     return 0;
   }

@@ -150,6 +150,17 @@ Json ReadsJson(const std::vector<ReadCounters>& file_systems, int64_t submitted_
   return json;
 }
 
+Json ToJson(const FileSystemCounters& counters) {
+  return {{"requests", counters.requests}, {"bytes", counters.bytes_received}};
+}
+FileSystemCounters CountersFrom(const Json& json) {
+  FileSystemCounters counters;
+  const Json requests = json.value("requests", Json::array());
+  for (size_t i = 0; i < counters.requests.size() && i < requests.size(); ++i) counters.requests[i] = requests[i];
+  counters.bytes_received = json.value("bytes", uint64_t{0});
+  return counters;
+}
+
 Json AccountingOf(const JobState& state, const FileSystemCounters& total, const std::vector<ReadCounters>& reads,
                   const std::vector<MetricSample>& samples, int64_t now_ns) {
   const auto seconds_between = [](int64_t from_ns, int64_t to_ns) {

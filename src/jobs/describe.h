@@ -19,6 +19,10 @@ Json SummarizeTrainingJob(const std::string& name, const JobState& state);
 // "submitted to first batch 3.2 s, trained 12 s, 1,204 S3 requests, 110 MiB": what is known of it.
 std::string AccountingText(const JobState& state);
 
+// Counters as an event keeps them, and back.
+Json ToJson(const FileSystemCounters& counters);
+FileSystemCounters CountersFrom(const Json& json);
+
 // What a job read of its file systems, for its accounting: Reads, BytesRead, BytesReadCached, BytesReadCold,
 // ReadSecondsWaited, ReadSecondsStalled and, once a READ has come, SecondsToFirstRead. Several file systems' are added
 // up: their stalls too, though they may have been at one time.

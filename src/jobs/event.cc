@@ -27,7 +27,7 @@ JobState Apply(JobState state, const Event& event) {
     state.created_ns = event.at_ns;
     state.request = body.value("request", Json::object());
     state.options = body.value("options", Json::object());
-    state.tuning_job = body.value("tuning_job", "");
+    state.tuning_job = state.options.value("tuning_job", "");
     const Json supervisor = body.value("supervisor", Json::object());
     state.supervisor = {supervisor.value("pid", int64_t{0}), supervisor.value("start_ticks", uint64_t{0}),
                         supervisor.value("boot_id", "")};

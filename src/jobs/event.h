@@ -21,7 +21,7 @@ struct ProcessIdentity {
 };
 
 struct Event {
-  // created{request, options, tuning_job}, placed{hosts}, attempt{number}, status{secondary, message},
+  // created{request, options}, placed{hosts}, attempt{number}, status{secondary, message},
   // stop_requested{level}, data_ready{...}, confined{directories}, training_started, timed_out{by},
   // training_ended{exit_code, exec_errno, failure, checkpoints_copied}, uploaded, artifacts{model}, accounting{...},
   // warning{text}, ended{status, secondary, message, failure_reason}. Of a tuning job: created{request, seed,

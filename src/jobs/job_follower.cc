@@ -49,9 +49,7 @@ Status JobFollower::TellSamples() {
 void JobFollower::OpenLogs() {
   logs_.clear();
   attempt_ = state_.attempt;
-  const auto resources = state_.request.find("ResourceConfig");
-  uint32_t hosts = 1;
-  if (resources != state_.request.end() && resources->is_object()) hosts = resources->value("InstanceCount", 1u);
+  const uint32_t hosts = CheckTrainingJob(state_.request).job.instance_count;
   for (uint32_t host = 0; host < hosts; ++host) {
     logs_.push_back(std::make_unique<Log>(Log{hosts == 1 ? "" : "algo-" + std::to_string(host + 1) + "  ",
                                               LogReader(HostDirectory(state_directory_, job_, host)),

@@ -21,6 +21,7 @@
 #include "jobs/confinement.h"
 #include "jobs/describe.h"
 #include "jobs/failure.h"
+#include "jobs/host_files.h"
 #include "jobs/host_log.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
@@ -57,17 +58,6 @@ struct Host {
   std::optional<TrainerExit> exit;
 };
 
-Json ToJson(const FileSystemCounters& counters) {
-  return {{"requests", counters.requests}, {"bytes", counters.bytes_received}};
-}
-FileSystemCounters CountersFrom(const Json& json) {
-  FileSystemCounters counters;
-  const Json requests = json.value("requests", Json::array());
-  for (size_t i = 0; i < counters.requests.size() && i < requests.size(); ++i) counters.requests[i] = requests[i];
-  counters.bytes_received = json.value("bytes", uint64_t{0});
-  return counters;
-}
-
 class TrainingRun {
  public:
   TrainingRun(const TrainingJob& job, JobState state, const RunServices& services,
@@ -83,6 +73,7 @@ class TrainingRun {
 
   Result<JobState> Run() {
     services_.observer.OnStatus(job_.name, state_.secondary, "Starting the training job");
+    if (!state_.data.empty()) TakeUp();
     Outcome outcome;
     Status status;
     for (;;) {
@@ -128,14 +119,19 @@ class TrainingRun {
     }
   }
 
+  // False: it stands in the kernel.
+  static bool KillAndWait(const TrainerProcess& trainer) {
+    const auto deadline = SteadyClock::now() + kEndPatience;
+    for (trainer.Kill(); !trainer.HasEnded() && SteadyClock::now() < deadline;)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return trainer.HasEnded();
+  }
+
   // After an error that left some running: the job ends, and with it everything of it.
   void EndTrainers() {
-    const auto deadline = SteadyClock::now() + kEndPatience;
     for (Host& host : hosts_) {
-      if (!host.trainer || host.exit) continue;
-      host.trainer->Kill();
-      while (!host.trainer->HasEnded() && SteadyClock::now() < deadline)
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      if (host.trainer && !host.exit && !KillAndWait(*host.trainer))
+        Warn("a process of " + host.machine.current_host + " does not end, though it is killed");
     }
     FlushCheckpoints();
   }
@@ -267,6 +263,18 @@ class TrainingRun {
     return {};
   }
 
+  // What an earlier supervisor had of the attempt: its accounting, its leases, its control group.
+  void TakeUp() {
+    downloads_ = CountersFrom(state_.data.value("downloads", Json::object()));
+    const Json file_systems = state_.data.value("file_systems", Json::object());
+    for (const auto& [id, counters] : file_systems.items()) {
+      counters_before_.emplace(id, CountersFrom(counters));
+      const auto used = services_.file_systems.DirectoryOf(id, "/");  // takes the lease again
+      if (!used) Warn("file system " + id + ": " + used.error().message);
+    }
+    if (auto group = Confinement::Adopt(state_directory_, job_.name, state_.control_group)) group_ = std::move(*group);
+  }
+
   // False: no trainer was started in this attempt, or not on all hosts; then none runs any more. One that is fed
   // through pipes has seen them end when the supervisor did, which it takes for the end of its data: it starts anew.
   Result<bool> AdoptTrainers() {
@@ -285,33 +293,24 @@ class TrainingRun {
     }
     if (all) {
       if (!state_.training_started_ns) Record("training_started");
-      downloads_ = CountersFrom(state_.data.value("downloads", Json::object()));
-      const Json file_systems = state_.data.value("file_systems", Json::object());
-      for (const auto& [id, counters] : file_systems.items()) {
-        counters_before_.emplace(id, CountersFrom(counters));
-        const auto used = services_.file_systems.DirectoryOf(id, "/");  // takes the lease again
-        if (!used) Warn("file system " + id + ": " + used.error().message);
-      }
       for (Host& host : hosts_) {
         LEAT_RETURN_IF_ERROR(OpenLog(host));
         LEAT_RETURN_IF_ERROR(StartCheckpoints(host));
       }
       AttributeReads();
-      if (auto group = Confinement::Adopt(state_directory_, job_.name, state_.control_group))
-        group_ = std::move(*group);
       return true;
     }
     for (Host& host : hosts_) {
       if (!host.trainer) continue;
-      host.trainer->Kill();
-      while (!host.trainer->HasEnded()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      if (!KillAndWait(*host.trainer))
+        return Fail(ErrorCode::kIo, "a process of " + host.machine.current_host + " does not end, though it is killed");
     }
     LEAT_RETURN_IF_ERROR(ForgetTrainers());
     return false;
   }
 
   Status Prepare() {
-    for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(MakeDirectories(host));
+    for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(MakeVolume(job_, host.machine, host.volume));
     LEAT_RETURN_IF_ERROR(TakeBackCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
     for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(RestoreCheckpoints(host));
     LEAT_RETURN_IF_ERROR(CheckOutput());
@@ -349,21 +348,6 @@ class TrainingRun {
     return {};
   }
 
-  Status MakeDirectories(const Host& host) {
-    for (const char* name : {"/input/config", "/input/data", "/model", "/output/data", "/code", "/checkpoints"}) {
-      LEAT_RETURN_IF_ERROR(CreateDirectories(host.volume + name));
-    }
-    if (!job_.checkpoint_path.empty())
-      LEAT_RETURN_IF_ERROR(CreateDirectories(host.volume + "/" + job_.checkpoint_path));
-    const auto write = [&](const char* name, const Json& value) {
-      return WriteFileAtomically(host.volume + "/input/config/" + name,
-                                 value.dump(-1, ' ', true, Json::error_handler_t::replace), 0644, false);
-    };
-    LEAT_RETURN_IF_ERROR(write("hyperparameters.json", job_.hyperparameters));
-    LEAT_RETURN_IF_ERROR(write("inputdataconfig.json", InputDataConfig(job_)));
-    return write("resourceconfig.json", ResourceConfig(host.machine));
-  }
-
   Status PrepareChannel(Host& host, const Channel& channel) {
     const std::string place = host.volume + "/input/data/" + channel.name;
     if (channel.s3 && channel.input_mode == InputMode::kPipe) {
@@ -382,7 +366,7 @@ class TrainingRun {
     const FileSystemSource source = channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
     std::string directory = source.directory_path;
     if (source.is_plain_directory) {
-      LEAT_ASSIGN_OR_RETURN(directory, PlainDirectory(source));
+      LEAT_ASSIGN_OR_RETURN(directory, PlainDirectory(state_directory_, source));
     } else {
       const std::string& id = source.file_system_id;
       // Mounted first, so that what mounting asks of S3 counts only where nothing was mounted before.
@@ -406,23 +390,6 @@ class TrainingRun {
   }
 
   HostShare ShareOf(const Host& host) const { return {host.number, job_.instance_count}; }
-
-  // EFS: STATE/file-systems.json says where an id is mounted ({"fs-0123456789abcdef0": "/mnt/shared"}); without it the
-  // path is one of this machine.
-  Result<std::string> PlainDirectory(const FileSystemSource& source) const {
-    const std::string path = state_directory_ + "/file-systems.json";
-    const auto text = ReadFile(path, 1u << 20);
-    if (!text && text.error().code == ErrorCode::kNotFound) return source.directory_path;
-    if (!text) return Fail(text.error());
-    const Json table = Json::parse(*text, nullptr, false);
-    if (!table.is_object()) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  path + " is no JSON object; it should read {\"fs-0123456789abcdef0\": \"/mnt/shared\"}");
-    }
-    const auto root = table.find(source.file_system_id);
-    if (root == table.end() || !root->is_string()) return source.directory_path;
-    return root->get<std::string>() + source.directory_path;
-  }
 
   CheckpointPlace CheckpointsOf(const Host& host) const {
     return {job_.checkpoint_uri, host.volume + "/" + job_.checkpoint_path, host.directory + "/checkpoint-record"};
@@ -758,6 +725,7 @@ Json ToJson(const RunOptions& options) {
           {"requirements", static_cast<int>(options.requirements)},
           {"stop_grace_ms", options.stop_grace.count()},
           {"submitted_from", options.submitted_from},
+          {"submission", options.submission},
           {"tuning_job", options.tuning_job}};
 }
 
@@ -769,6 +737,7 @@ RunOptions RunOptionsFrom(const Json& json) {
   options.requirements = static_cast<Requirements>(json.value("requirements", 0));
   options.stop_grace = std::chrono::milliseconds(json.value("stop_grace_ms", options.stop_grace.count()));
   options.submitted_from = json.value("submitted_from", options.submitted_from);
+  options.submission = json.value("submission", options.submission);
   options.tuning_job = json.value("tuning_job", options.tuning_job);
   return options;
 }
@@ -776,9 +745,7 @@ RunOptions RunOptionsFrom(const Json& json) {
 Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store) {
   LEAT_RETURN_IF_ERROR(MetricReader::Make(job.metrics));
   if (options.sandbox) LEAT_RETURN_IF_ERROR(CheckSandbox());
-  const Event created{"created",
-                      WallTimeNs(),
-                      {{"request", job.request}, {"options", ToJson(options)}, {"tuning_job", options.tuning_job}}};
+  const Event created{"created", WallTimeNs(), {{"request", job.request}, {"options", ToJson(options)}}};
   Status status = store.Create(JobKind::kTraining, job.name, created);
   if (status || status.error().code != ErrorCode::kExists) return status;
   return Fail(ErrorCode::kExists,

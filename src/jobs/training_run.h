@@ -26,6 +26,7 @@ struct RunOptions {
   Requirements requirements = Requirements::kIgnore;
   std::chrono::milliseconds stop_grace{120000};  // between SIGTERM and SIGKILL, as the service gives
   std::string submitted_from;                    // the directory that relative paths are relative to
+  std::string submission;                        // unique to each; empty: not told
   std::string tuning_job;                        // whose child this is; empty: nobody's
 };
 Json ToJson(const RunOptions& options);

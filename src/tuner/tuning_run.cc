@@ -52,7 +52,10 @@ class TuningRun {
         stopped_ = true;
       }
       if (level > stop_) StopChildren(level);
-      LEAT_RETURN_IF_ERROR(FollowChildren());
+      if (const Status followed = FollowChildren(); !followed) {
+        StopChildren(1);
+        return followed;
+      }
       if (children_.empty() && (stop_ > 0 || number >= job_.jobs_max || !broken)) return broken;
       bool launched = false;
       if (stop_ == 0 && broken && number < job_.jobs_max && children_.size() < job_.parallel_max) {
@@ -94,8 +97,14 @@ class TuningRun {
 
   Status FollowChildren() {
     for (auto at = children_.begin(); at != children_.end();) {
-      LEAT_ASSIGN_OR_RETURN(const bool has_ended, at->second->Turn());
-      at = has_ended ? children_.erase(at) : std::next(at);
+      const auto has_ended = at->second->Turn();
+      if (!has_ended) {  // a store that is busy or full for a moment; the children are told of again then
+        if (has_ended.error().code != ErrorCode::kBusy && has_ended.error().code != ErrorCode::kIo &&
+            has_ended.error().code != ErrorCode::kNoSpace)
+          return Fail(has_ended.error());
+        LogWarning("training job " + at->first + ": " + has_ended.error().message);
+      }
+      at = has_ended.value_or(false) ? children_.erase(at) : std::next(at);
     }
     return {};
   }
@@ -164,7 +173,8 @@ Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options
   if (run.stopped()) {
     end["status"] = "Stopped";
   } else if (!status) {
-    end = {{"status", "Failed"}, {"failure_reason", "a training job could not be created: " + status.error().message}};
+    end = {{"status", "Failed"},
+           {"failure_reason", "a training job could not be created or followed: " + status.error().message}};
   } else if (!any) {
     end = {{"status", "Failed"},
            {"failure_reason", "All training jobs failed: leat jobs describe " + first_failed + " tells why"}};
