@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"/]+)/[^"]+"')
-# policy/ decides on values and `now`: no clock, lock, thread or I/O.
+# policy/ and search/ decide on values and `now`: no clock, lock, thread or I/O.
 IMPURE = re.compile(r'^\s*#\s*include\s+<(mutex|shared_mutex|thread|condition_variable|fstream|iostream|unistd\.h|fcntl\.h|'
                     r'sys/[^>]+|atomic|future)>|system_clock::now|steady_clock::now|std::shuffle|std::random_device')
 UNSTABLE = re.compile(r'std::shuffle|std::\w+_distribution|std::random_device')
@@ -48,13 +48,13 @@ def check(top):
             if folder not in layers:
                 findings.append(f'{shown}: folder {folder} is not in layers.txt')
                 continue
-            test = name.endswith('_test.cc')
+            test = name.endswith(('_test.cc', '_testing.h'))
             for number, line in enumerate(open(path, encoding='utf-8'), 1):
                 match = INCLUDE.match(line)
                 if match and match[1] not in layers[folder] and not (test and match[1] in ('sim', *layers)):
                     findings.append(f'{shown}:{number}: {folder} may not include {match[1]}/')
-                if folder == 'policy' and not test and IMPURE.search(line):
-                    findings.append(f'{shown}:{number}: policy/ is pure: no clock, lock or I/O: {line.strip()}')
+                if folder in ('policy', 'search') and not test and IMPURE.search(line):
+                    findings.append(f'{shown}:{number}: {folder}/ is pure: no clock, lock or I/O: {line.strip()}')
                 if UNSTABLE.search(line):
                     findings.append(f'{shown}:{number}: differs between compilers: use base/random.h: {line.strip()}')
     return findings, files

@@ -8,10 +8,10 @@ set -euo pipefail
 
 build="g++ cmake ninja-build pkg-config libfuse3-dev libcurl4-openssl-dev libssl-dev librocksdb-dev libsqlite3-dev
   libexpat1-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libexpected-dev libisal-dev libpcre2-dev
-  libarchive-dev libgtest-dev libgmock-dev"
+  libarchive-dev libmicrohttpd-dev libeigen3-dev libgtest-dev libgmock-dev"
 run="fuse3 bubblewrap ca-certificates"
 demo="python3 python3-torch python3-numpy python3-pil libopenblas0"
-test="python3 python3-boto3 awscli radosgw ceph-mon ceph-osd ceph-common attr procps"
+test="python3 python3-boto3 awscli radosgw ceph-mon ceph-osd ceph-common attr procps podman crun"
 s3="awscli"
 
 [ $# -gt 0 ] || { sed -n '3,6s/^# \?//p' "$0" >&2; exit 2; }

@@ -232,6 +232,9 @@ Result<std::unique_ptr<Lease>> Lease::Take(const std::string& state_directory, c
   return std::unique_ptr<Lease>(new Lease(std::move(connection)));
 }
 
+// Without the lock: a request under way holds it for long, and sees the same end.
+bool Lease::IsLost() const { return connection_->client->HasDaemonEnded(); }
+
 Status Lease::SetOwners(const std::vector<int>& pids) {
   std::lock_guard lock(connection_->mutex);
   LEAT_ASSIGN_OR_RETURN(const Json ignored,

@@ -96,6 +96,8 @@ class Lease {
   // owner that has ended is no error. kNotSupported: the daemon is older.
   Status SetOwners(const std::vector<int>& pids);
   Status SetOwner(int pid) { return SetOwners({pid}); }
+  // Whether the daemon has ended, and the file system with it.
+  bool IsLost() const;
   ~Lease();
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;

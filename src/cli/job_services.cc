@@ -68,7 +68,9 @@ Result<DaemonFileSystems::Known> DaemonFileSystems::MountAndLease(const std::str
 Result<DaemonFileSystems::Known> DaemonFileSystems::Use(const std::string& file_system_id) {
   {
     std::lock_guard lock(mutex_);
-    if (const auto found = known_.find(file_system_id); found != known_.end()) return found->second;
+    const auto found = known_.find(file_system_id);
+    if (found != known_.end() && !found->second.lease->IsLost()) return found->second;
+    if (found != known_.end()) known_.erase(found);
   }
   Known known;
   if (IsRepository(file_system_id)) {
@@ -138,6 +140,12 @@ Result<jobs::ReadCounters> DaemonFileSystems::ReadsOf(const std::string& file_sy
   return Fail(ErrorCode::kNotFound, "the daemon counts no reads of this job on " + id);
 }
 
+std::string DaemonFileSystems::LostFileSystem() {
+  std::lock_guard lock(mutex_);
+  const auto lost = std::ranges::find_if(known_, [](const auto& known) { return known.second.lease->IsLost(); });
+  return lost == known_.end() ? "" : lost->first;
+}
+
 Result<std::string> DaemonFileSystems::DirectoryOf(const std::string& file_system_id,
                                                    const std::string& directory_path) {
   LEAT_ASSIGN_OR_RETURN(const Known known, Use(file_system_id));
@@ -174,7 +182,7 @@ Result<jobs::FileSystemCounters> DaemonFileSystems::Counters(const std::string& 
 
 Result<jobs::Repository> JobRepositories::Open(const std::string& url, unsigned) {
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(url));
-  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened, OpenRepository({{"environment", environment_}}, repository, clock_));
+  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened, OpenRepository({{"environment", environment_()}}, repository, clock_));
   return jobs::Repository{std::move(opened.store), opened.counters};
 }
 
@@ -183,6 +191,7 @@ jobs::RunOptions JobArguments::Options() const {
   options.sandbox = !no_sandbox;
   options.file_mode_connections = file_mode_connections;
   options.python = python;
+  options.pass_credentials = pass_credentials;
   std::error_code error;
   options.submitted_from = std::filesystem::current_path(error).string();
   options.requirements = requirements == "install"  ? jobs::Requirements::kInstall
@@ -196,9 +205,18 @@ std::string JobArguments::StateDirectory() const {
 }
 
 Result<nlohmann::json> ReadRequest(const std::string& path) {
-  LEAT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, 4u << 20));
+  const auto text = ReadFile(path, kRequestBytesMax);
+  std::error_code error;
+  if (!text && std::filesystem::file_size(path, error) > kRequestBytesMax && !error) {
+    return Fail(ErrorCode::kInvalidArgument,
+                path + " is larger than " + FormatBytes(kRequestBytesMax) +
+                    ", the most that a request may have; is it one? What a script needs to know goes into "
+                    "hyperparameters of up to 2,500 characters, files that it needs beside it in "
+                    "sagemaker_submit_directory, data into a channel");
+  }
+  if (!text) return Fail(text.error());
   try {
-    return nlohmann::json::parse(text);
+    return nlohmann::json::parse(*text);
   } catch (const nlohmann::json::exception& error) {
     return Fail(ErrorCode::kInvalidArgument, path + " is no JSON: " + error.what());
   }

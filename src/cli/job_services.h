@@ -32,6 +32,7 @@ class DaemonFileSystems final : public jobs::FileSystemResolver {
   Result<jobs::FileSystemCounters> Counters(const std::string& file_system_id) override;
   Status SetOwners(const std::vector<int>& pids) override;
   Result<jobs::ReadCounters> ReadsOf(const std::string& file_system_id) override;
+  std::string LostFileSystem() override;
 
  private:
   struct Known {
@@ -50,11 +51,12 @@ class DaemonFileSystems final : public jobs::FileSystemResolver {
 
 class JobRepositories final : public jobs::RepositoryFactory {
  public:
-  explicit JobRepositories(nlohmann::json environment) : environment_(std::move(environment)) {}
+  // `environment`: asked each time that a repository is opened, for a later command may have brought credentials.
+  explicit JobRepositories(std::function<nlohmann::json()> environment) : environment_(std::move(environment)) {}
   Result<jobs::Repository> Open(const std::string& url, unsigned connections) override;
 
  private:
-  const nlohmann::json environment_;
+  const std::function<nlohmann::json()> environment_;
   posix::SystemClock clock_;
 };
 
@@ -62,11 +64,12 @@ class JobRepositories final : public jobs::RepositoryFactory {
 struct JobArguments {
   std::string request_path, state_directory, python = "python3", requirements = "ignore";
   unsigned file_mode_connections = 64;
-  bool json = false, no_sandbox = false, detach = false;
+  bool json = false, no_sandbox = false, detach = false, pass_credentials = false;
   jobs::RunOptions Options() const;
   std::string StateDirectory() const;
 };
-// A request from a file of JSON.
+// A request from a file of JSON. Large enough that what is too long in it is told by its name.
+inline constexpr size_t kRequestBytesMax = 64u << 20;
 Result<nlohmann::json> ReadRequest(const std::string& path);
 // One problem a line on standard error, keys' control characters escaped.
 void ShowProblems(const std::string& verb, const std::string& path, const std::vector<RequestProblem>& problems);

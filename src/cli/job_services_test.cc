@@ -20,6 +20,8 @@
 namespace leat::cli {
 namespace {
 
+using Json = nlohmann::json;
+
 class DaemonFileSystemsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -131,6 +133,42 @@ TEST_F(DaemonFileSystemsTest, ReadsAreThoseOfTheOwnersWhoeverResolvedFirst) {
   ASSERT_TRUE(file_systems.SetOwners({second.pid(), first.pid(), second.pid()}));
   EXPECT_EQ(file_systems.ReadsOf(Repository())->bytes, 0u) << "another job";
   EXPECT_EQ(again.ReadsOf(Repository())->bytes, 5000u);
+}
+
+class RequestFileTest : public testing::Test {
+ protected:
+  RequestFileTest() {
+    char path[] = "/tmp/leat-request-XXXXXX";
+    directory_ = mkdtemp(path);
+    path_ = directory_ + "/job.json";
+  }
+  ~RequestFileTest() override { std::filesystem::remove_all(directory_); }
+  std::string directory_, path_;
+};
+
+TEST_F(RequestFileTest, WhatIsTooLongInARequestIsToldByItsName) {
+  const Json request = {{"TrainingJobName", "job"}, {"HyperParameters", {{"weights", std::string(10u << 20, 'x')}}}};
+  std::ofstream(path_) << request;
+  const auto read = ReadRequest(path_);
+  ASSERT_TRUE(read) << read.error().message;
+  for (const auto& problem : CheckTrainingJob(*read).problems) {
+    if (problem.path != "HyperParameters[\"weights\"]") continue;
+    EXPECT_EQ(problem.value, "\"" + std::string(79, 'x') + "...");
+    EXPECT_EQ(problem.rule, "must be text of at most 2500 characters (numbers are written in quotes)");
+    return;
+  }
+  FAIL() << "nothing was told of it";
+}
+
+TEST_F(RequestFileTest, AFileThatIsNoRequestIsToldWithTheLimit) {
+  std::ofstream(path_) << "{";
+  std::filesystem::resize_file(path_, kRequestBytesMax + 1);
+  const auto read = ReadRequest(path_);
+  EXPECT_EQ(read.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(read.error().message.rfind(path_ + " is larger than 64.0 MiB, the most that a request may have", 0), 0u)
+      << read.error().message;
+  EXPECT_NE(read.error().message.find("sagemaker_submit_directory"), std::string::npos);
+  EXPECT_EQ(ReadRequest(directory_ + "/none").error().code, ErrorCode::kNotFound);
 }
 
 }  // namespace

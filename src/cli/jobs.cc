@@ -20,9 +20,10 @@
 #include "cli/metrics_text.h"
 #include "cli/supervisor_process.h"
 #include "cli/verbs.h"
+#include "jobs/contract.h"
 #include "jobs/describe.h"
 #include "jobs/job_follower.h"
-#include "tuner/tuning_run.h"
+#include "tuner/study_report.h"
 
 namespace leat::cli {
 namespace {
@@ -34,7 +35,7 @@ constexpr std::chrono::milliseconds kFollowPoll{100};
 constexpr std::chrono::milliseconds kLookAfter{1000};
 
 struct Arguments {
-  std::string name, state_directory;
+  std::string name, state_directory, host;
   std::vector<std::string> names, metrics;
   ListSelection selection;
   bool json = false, follow = false, csv = false, force = false;
@@ -231,18 +232,33 @@ Status Delete(JobStore& store, const Arguments& arguments) {
   return first;
 }
 
-// The supervisor, or the running `leat tune`, sees the request within a second.
-Status Stop(JobStore& store, const Arguments& arguments) {
-  LEAT_ASSIGN_OR_RETURN(const JobKind kind, KindOf(store, arguments.name));
-  LEAT_ASSIGN_OR_RETURN(const auto events, store.Events(kind, arguments.name));
+Status RequestStop(JobStore& store, const std::string& name) {
+  LEAT_ASSIGN_OR_RETURN(const JobKind kind, KindOf(store, name));
+  LEAT_ASSIGN_OR_RETURN(const auto events, store.Events(kind, name));
   const jobs::JobState state = jobs::Fold(events);
   if (state.IsTerminal()) {
     return Fail(ErrorCode::kBusy, std::string("The request was rejected because the ") +
                                       (kind == JobKind::kTraining ? "training" : "tuning") + " job is in status " +
                                       state.status + ".");
   }
-  LEAT_RETURN_IF_ERROR(store.Append(kind, arguments.name, {"stop_requested", jobs::WallTimeNs(), {{"level", 1}}}));
-  return kind == JobKind::kTraining ? SupervisorClient(StateDirectory(arguments)).Wake() : Status();
+  return store.Append(kind, name, {"stop_requested", jobs::WallTimeNs(), {{"level", 1}}});
+}
+
+// Each by itself. The supervisor sees the requests within a second.
+Status Stop(JobStore& store, const Arguments& arguments) {
+  Status first;
+  for (const auto& name : arguments.names) {
+    Status status = RequestStop(store, name);
+    if (!status && arguments.names.size() > 1) status = Fail(status.error().code, name + ": " + status.error().message);
+    if (status) continue;
+    if (first) {
+      first = std::move(status);
+    } else {
+      Complain("jobs", status.error());
+    }
+  }
+  const Status woken = TakeUpJobs(store, StateDirectory(arguments));
+  return first ? woken : first;
 }
 
 // To standard output, as it is: others may read it.
@@ -263,9 +279,24 @@ class LogPrinter final : public jobs::RunObserver {
   bool is_read_ = true;
 };
 
+// The number of the host of that name; an empty name is all of them.
+Result<std::optional<uint32_t>> HostNumber(JobStore& store, const std::string& job, const std::string& host) {
+  if (host.empty()) return std::optional<uint32_t>();
+  LEAT_ASSIGN_OR_RETURN(const auto state, store.Load(job));
+  const uint32_t hosts = CheckTrainingJob(state.request).job.instance_count;
+  std::string known;
+  for (uint32_t i = 0; i < hosts; ++i) {
+    if (jobs::HostName(i) == host) return std::optional(i);
+    known += (known.empty() ? "" : ", ") + jobs::HostName(i);
+  }
+  return Fail(ErrorCode::kNotFound,
+              job + " has no host " + host + "; " + (hosts == 1 ? "its only one is " : "it has ") + known);
+}
+
 Status Logs(JobStore& store, const Arguments& arguments) {
+  LEAT_ASSIGN_OR_RETURN(const auto host, HostNumber(store, arguments.name, arguments.host));
   LogPrinter printer;
-  jobs::JobFollower follower(store, StateDirectory(arguments), arguments.name, printer, true);
+  jobs::JobFollower follower(store, StateDirectory(arguments), arguments.name, printer, true, host);
   auto looked_after = std::chrono::steady_clock::now();
   for (;;) {
     LEAT_ASSIGN_OR_RETURN(const bool has_ended, follower.Turn());
@@ -336,7 +367,8 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
   CLI::Option* csv = metrics->add_flag("--csv", metrics_arguments->csv, "every sample, a line each");
   metrics->add_flag("--json", metrics_arguments->json, "every sample, and each metric's range")->excludes(csv);
   metrics->footer("Example:\n  leat jobs metrics my-job --metric val:accuracy --csv > accuracy.csv");
-  add("stop", "Stop a running job in good order", true, Stop);
+  const auto [stop, stop_arguments] = add("stop", "Stop jobs in good order, running or waiting", false, Stop);
+  stop->add_option("NAME", stop_arguments->names, "the jobs' names")->required();
   const auto [remove, remove_arguments] =
       add("delete", "Delete jobs that have ended: log, metrics, files", false, Delete);
   remove->add_option("NAME", remove_arguments->names, "the jobs' names")->required();
@@ -347,6 +379,9 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
       "Example:\n  leat jobs delete my-job my-other-job");
   const auto [logs, logs_arguments] = add("logs", "What the job's script has printed", true, Logs);
   logs->add_flag("-f,--follow", logs_arguments->follow, "go on until the job ends");
+  logs->add_option("--host", logs_arguments->host, "only this host's, as it is (algo-1, algo-2, ...)")
+      ->type_name("HOST");
+  logs->footer("Example:\n  leat jobs logs my-job --host algo-2 -f");
   verb->footer("Examples:\n  leat jobs list\n  leat jobs logs my-job -f");
 }
 

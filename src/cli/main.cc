@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "cli/help_format.h"
 #include "cli/jobs.h"
+#include "cli/suggest.h"
 #include "cli/train.h"
 #include "cli/tune.h"
+#include "cli/tunings.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 
@@ -37,6 +39,8 @@ int main(int argc, char** argv) {
   AddImportCommand(app, exit_code);
   AddTrainCommand(app, exit_code);
   AddTuneCommand(app, exit_code);
+  AddTuningsCommand(app, exit_code);
+  AddSuggestCommand(app, exit_code);
   AddJobsCommand(app, exit_code);
   AddDaemonCommand(app, exit_code);
   AddSupervisorCommand(app, exit_code);

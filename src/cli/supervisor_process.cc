@@ -15,14 +15,19 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "cli/data_watch.h"
 #include "cli/detached_process.h"
+#include "cli/job_credentials.h"
 #include "cli/job_services.h"
 #include "control/client.h"
+#include "control/line_channel.h"
 #include "control/protocol.h"
 #include "control/server.h"
 #include "jobs/contract.h"
 #include "jobs/supervisor.h"
 #include "jobs/volume.h"
+#include "tuner/tunings.h"
 
 extern char** environ;
 
@@ -61,10 +66,12 @@ std::vector<std::string> TextsOf(const Json& list) {
 // gets anyhow; credentials are in memory only, and a new supervisor takes those of the latest command that has any.
 class Environments {
  public:
-  explicit Environments(std::string state_directory) : state_directory_(std::move(state_directory)) {}
+  using DirectoryOf = std::string (*)(const std::string& state_directory, const std::string& job);
+  Environments(std::string state_directory, DirectoryOf directory_of)
+      : state_directory_(std::move(state_directory)), directory_of_(directory_of) {}
 
   Status Keep(const std::string& job, const std::vector<std::string>& variables) {
-    const std::string directory = jobs::JobDirectory(state_directory_, job);
+    const std::string directory = directory_of_(state_directory_, job);
     LEAT_RETURN_IF_ERROR(CreateDirectories(directory, 0700));
     const Json kept = jobs::WithoutCredentials(variables);
     LEAT_RETURN_IF_ERROR(WriteFileAtomically(directory + "/environment",
@@ -73,11 +80,13 @@ class Environments {
     of_job_[job] = variables;
     return {};
   }
-  // A command in a shell without credentials takes nothing away from jobs that need some.
-  void SetCallers(std::vector<std::string> variables) {
-    const bool has_credentials = jobs::WithoutCredentials(variables).size() != variables.size();
+  // A command in a shell without credentials takes nothing away from jobs that need some. True: it has brought others.
+  bool SetCallers(std::vector<std::string> variables) {
+    const bool has_credentials = JobCredentials::AreIn(variables);
     const std::lock_guard lock(mutex_);
-    if (has_credentials || callers_.empty()) callers_ = std::move(variables);
+    if ((!has_credentials && !callers_.empty()) || variables == callers_) return false;
+    callers_ = std::move(variables);
+    return true;
   }
   bool HasCallers() {
     const std::lock_guard lock(mutex_);
@@ -88,7 +97,11 @@ class Environments {
       const std::lock_guard lock(mutex_);
       if (const auto found = of_job_.find(job); found != of_job_.end()) return found->second;
     }
-    const auto text = ReadFile(jobs::JobDirectory(state_directory_, job) + "/environment", 16u << 20);
+    return OfCallers(job);
+  }
+  // As the latest command would submit it.
+  std::vector<std::string> OfCallers(const std::string& job) {
+    const auto text = ReadFile(directory_of_(state_directory_, job) + "/environment", 16u << 20);
     std::vector<std::string> variables;
     if (text) variables = TextsOf(Json::parse(*text, nullptr, false));
     const std::lock_guard lock(mutex_);
@@ -100,32 +113,37 @@ class Environments {
     return variables;
   }
   void Forget(const std::string& job) {
-    unlink((jobs::JobDirectory(state_directory_, job) + "/environment").c_str());
+    unlink((directory_of_(state_directory_, job) + "/environment").c_str());
     const std::lock_guard lock(mutex_);
     of_job_.erase(job);
   }
 
  private:
   const std::string state_directory_;
+  const DirectoryOf directory_of_;
   std::mutex mutex_;  // protects what follows
   std::map<std::string, std::vector<std::string>> of_job_;
   std::vector<std::string> callers_;
 };
 
 // Whether the job of those events came with this very request: the supervisor died before its answer was read.
-bool IsSameSubmission(const std::vector<jobs::Event>& events, const Json& request) {
-  const std::string id = request.value("options", Json::object()).value("submission", "");
+bool IsSameSubmission(const std::vector<jobs::Event>& events, const std::string& id) {
   return !id.empty() && !events.empty() &&
          events[0].body.value("options", Json::object()).value("submission", "") == id;
 }
 
-class SupervisorProcess final : public control::Handler, jobs::JobServicesFactory {
+class SupervisorProcess final : public control::Handler,
+                                jobs::JobServicesFactory,
+                                jobs::JobSubmitter,
+                                tuner::TuningServicesFactory {
  public:
   SupervisorProcess(std::string state_directory, std::unique_ptr<jobs::JobStore> store, jobs::Hardware hardware)
       : state_directory_(std::move(state_directory)),
         store_(std::move(store)),
-        environments_(state_directory_),
-        supervisor_(state_directory_, *store_, *this, std::move(hardware)) {}
+        environments_(state_directory_, jobs::JobDirectory),
+        tuning_environments_(state_directory_, jobs::TuningDirectory),
+        supervisor_(state_directory_, *store_, *this, std::move(hardware)),
+        tunings_(*store_, *this, *this) {}
 
   Status Serve() {
     LEAT_ASSIGN_OR_RETURN(server_, control::Server::Start({.socket_path = PathsOf(state_directory_).socket}, *this));
@@ -147,14 +165,18 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
         LogInfo("ending on signal " + std::to_string(signal) + "; running jobs go on, the next command takes them up");
         _exit(0);
       }
+      const auto has_tunings = tunings_.Turn();
+      if (!has_tunings) LogError(has_tunings.error().message);
       const auto has_jobs = supervisor_.Turn();
       if (!has_jobs) LogError(has_jobs.error().message);
       const auto now = std::chrono::steady_clock::now();
-      if (has_jobs.value_or(true) || (server_ && server_->RequestsInFlight() > 0)) last_busy = now;
+      if (has_jobs.value_or(true) || has_tunings.value_or(true) || (server_ && server_->RequestsInFlight() > 0))
+        last_busy = now;
       if (now - last_busy > kIdleGrace) {
         server_.reset();  // joins the requests: one may have brought a job
         const auto left = store_->Unfinished(jobs::JobKind::kTraining);
-        if (left && left->empty()) return;
+        const auto tunings_left = store_->Unfinished(jobs::JobKind::kTuning);
+        if (left && left->empty() && tunings_left && tunings_left->empty()) return;
         if (const Status served = Serve(); !served) LogError(served.error().message);
         last_busy = now;
       }
@@ -165,24 +187,14 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
   Result<Json> Handle(const Json& request, control::Connection&) override {
     LEAT_ASSIGN_OR_RETURN(const std::string verb, control::StringMember(request, "verb"));
     const std::vector<std::string> variables = TextsOf(request.value("environment", Json::array()));
-    if (!variables.empty()) environments_.SetCallers(variables);
+    if (!variables.empty()) {
+      tuning_environments_.SetCallers(variables);
+      if (environments_.SetCallers(variables)) RenewCredentials();
+    }
     if (verb == "submit") {
-      const TrainingJobCheck check = CheckTrainingJob(request.value("request", Json::object()));
-      LEAT_RETURN_IF_ERROR(StatusOf(check.problems, "the request"));
-      const jobs::RunOptions options = jobs::RunOptionsFrom(request.value("options", Json::object()));
-      // Submissions one after another: the environment must be there before the job is, and only the winner's.
-      const std::lock_guard lock(submit_mutex_);
-      const std::string& name = check.job.name;
-      const auto taken = store_->Events(jobs::JobKind::kTraining, name);
-      const bool is_new = !taken && taken.error().code == ErrorCode::kNotFound;
-      if (is_new) LEAT_RETURN_IF_ERROR(environments_.Keep(name, variables));
-      const Status submitted = jobs::SubmitTrainingJob(check.job, options, *store_);
-      if (!submitted && is_new) {
-        environments_.Forget(name);
-        rmdir(jobs::JobDirectory(state_directory_, name).c_str());
-      }
-      if (!submitted && taken && IsSameSubmission(*taken, request)) return Json{{"pid", getpid()}};
-      LEAT_RETURN_IF_ERROR(submitted);
+      LEAT_RETURN_IF_ERROR(SubmitTraining(request, variables));
+    } else if (verb == "submit_tuning") {
+      LEAT_RETURN_IF_ERROR(SubmitTuning(request, variables));
     } else if (verb != "wake") {
       return Fail(ErrorCode::kInvalidArgument, "the supervisor knows no verb " + verb);
     }
@@ -192,19 +204,101 @@ class SupervisorProcess final : public control::Handler, jobs::JobServicesFactor
   void OnConnectionClosed(uint64_t) override {}
 
  private:
+  // Submissions come one after another: the environment must be there before the job is, and only the winner's.
+  // `submit` makes the job.
+  template <class SubmitJob>
+  Status SubmitWith(Environments& environments, Environments::DirectoryOf directory_of, jobs::JobKind kind,
+                    const std::string& name, const std::vector<std::string>& variables, const std::string& submission,
+                    SubmitJob submit) {
+    const std::lock_guard lock(submit_mutex_);
+    const auto taken = store_->Events(kind, name);
+    const bool is_new = !taken && taken.error().code == ErrorCode::kNotFound;
+    if (is_new) LEAT_RETURN_IF_ERROR(environments.Keep(name, variables));
+    Status submitted = submit();
+    if (!submitted && is_new) {
+      environments.Forget(name);
+      rmdir(directory_of(state_directory_, name).c_str());
+    }
+    if (!submitted && taken && IsSameSubmission(*taken, submission)) return {};
+    return submitted;
+  }
+
+  Status SubmitTraining(const Json& request, const std::vector<std::string>& variables) {
+    const TrainingJobCheck check = CheckTrainingJob(request.value("request", Json::object()));
+    LEAT_RETURN_IF_ERROR(StatusOf(check.problems, "the request"));
+    const auto options = jobs::RunOptionsFrom(request.value("options", Json::object()));
+    return SubmitWith(environments_, jobs::JobDirectory, jobs::JobKind::kTraining, check.job.name, variables,
+                      options.submission, [&] { return jobs::SubmitTrainingJob(check.job, options, *store_); });
+  }
+  Status SubmitTuning(const Json& request, const std::vector<std::string>& variables) {
+    const TuningJobCheck check = CheckTuningJob(request.value("request", Json::object()));
+    LEAT_RETURN_IF_ERROR(StatusOf(check.problems, "the request"));
+    const auto options = jobs::RunOptionsFrom(request.value("options", Json::object()));
+    return SubmitWith(tuning_environments_, jobs::TuningDirectory, jobs::JobKind::kTuning, check.job.name, variables,
+                      options.submission, [&] { return tuner::SubmitTuningJob(check.job, options, *store_); });
+  }
+
+  // Of a tuning job, in its submitter's name; on its thread.
+  Status Submit(const TrainingJob& job, const jobs::RunOptions& options) override {
+    LEAT_RETURN_IF_ERROR(SubmitWith(environments_, jobs::JobDirectory, jobs::JobKind::kTraining, job.name,
+                                    tuning_environments_.Of(options.tuning_job), options.submission,
+                                    [&] { return jobs::SubmitTrainingJob(job, options, *store_); }));
+    return Wake();
+  }
+  Status Wake() override {
+    supervisor_.Wake();
+    return {};
+  }
+  std::unique_ptr<tuner::DataWatcher> WatcherFor(const std::string&) override {
+    return std::make_unique<DaemonDataWatcher>(state_directory_);
+  }
+  void OnTuningEnded(const std::string& tuning_job) override { tuning_environments_.Forget(tuning_job); }
+
   jobs::JobServices For(const std::string& job) override {
     std::vector<std::string> variables = environments_.Of(job);
     const Json repository = RepositoryEnvironment(variables);
+    std::shared_ptr<JobCredentials> credentials;
+    const auto state = store_->Load(job);
+    if (const auto options = state ? jobs::RunOptionsFrom(state->options) : jobs::RunOptions{};
+        options.pass_credentials) {
+      credentials =
+          std::make_shared<JobCredentials>(state_directory_, job, variables, options.environment_has_credentials);
+      {
+        const std::lock_guard lock(credentials_mutex_);
+        credentials_[job] = credentials;
+      }
+      credentials->Renew(environments_.OfCallers(job));
+    }
     return {std::make_unique<DaemonFileSystems>(state_directory_, repository),
-            std::make_unique<JobRepositories>(repository), std::move(variables)};
+            std::make_unique<JobRepositories>([this, job] { return RepositoryEnvironment(environments_.Of(job)); }),
+            std::move(variables), std::move(credentials)};
   }
-  void OnEnded(const std::string& job) override { environments_.Forget(job); }
+  void OnEnded(const std::string& job) override {
+    environments_.Forget(job);
+    JobCredentials::Remove(state_directory_, job);
+    const std::lock_guard lock(credentials_mutex_);
+    credentials_.erase(job);
+  }
+  // What a later command brought is there for the jobs whose own credentials end, or are not known.
+  void RenewCredentials() {
+    std::vector<std::pair<std::string, std::shared_ptr<JobCredentials>>> running;
+    {
+      const std::lock_guard lock(credentials_mutex_);
+      for (const auto& [job, credentials] : credentials_) running.emplace_back(job, credentials.lock());
+    }
+    for (const auto& [job, credentials] : running) {
+      if (credentials) credentials->Renew(environments_.OfCallers(job));
+    }
+  }
 
   const std::string state_directory_;
   const std::unique_ptr<jobs::JobStore> store_;
-  Environments environments_;
-  std::mutex submit_mutex_;  // one submission at a time
+  Environments environments_, tuning_environments_;
+  std::mutex submit_mutex_;                                           // one submission at a time
+  std::mutex credentials_mutex_;                                      // protects what follows
+  std::map<std::string, std::weak_ptr<JobCredentials>> credentials_;  // of jobs with --pass-credentials
   jobs::Supervisor supervisor_;
+  tuner::Tunings tunings_;
   std::unique_ptr<control::Server> server_;  // last: its requests use the others
 };
 
@@ -272,13 +366,29 @@ int RunSupervisorProcess(const std::string& state_directory, int ready_fd) {
 }
 
 Status SupervisorClient::Submit(const TrainingJob& job, const jobs::RunOptions& options) {
+  return Send("submit", job.name, job.request, options);
+}
+
+Status SupervisorClient::Submit(const TuningJob& job, const jobs::RunOptions& options) {
+  return Send("submit_tuning", job.name, job.request, options);
+}
+
+Status SupervisorClient::Send(const std::string& verb, const std::string& name, const Json& job_request,
+                              const jobs::RunOptions& options) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(state_directory_, 0700));
   jobs::RunOptions own = options;
+  own.environment_has_credentials = JobCredentials::AreIn(OwnEnvironment());
   own.submission = std::to_string(getpid()) + "-" + std::to_string(jobs::WallTimeNs());
-  LEAT_RETURN_IF_ERROR(Call(state_directory_, {{"verb", "submit"},
-                                               {"request", job.request},
-                                               {"options", jobs::ToJson(own)},
-                                               {"environment", OwnEnvironment()}}));
+  const Json request = {
+      {"verb", verb}, {"request", job_request}, {"options", jobs::ToJson(own)}, {"environment", OwnEnvironment()}};
+  const size_t bytes = request.dump(-1, ' ', false, Json::error_handler_t::replace).size();
+  if (bytes >= control::kLineBytesMax) {
+    return Fail(ErrorCode::kInvalidArgument,
+                name + ": the request and the environment have " + FormatBytes(bytes) + " together, and less than " +
+                    FormatBytes(control::kLineBytesMax) +
+                    " can be submitted; leave out members that the request does not need, and large variables");
+  }
+  LEAT_RETURN_IF_ERROR(Call(state_directory_, request));
   return {};
 }
 
@@ -288,9 +398,9 @@ Status SupervisorClient::Wake() {
 }
 
 Status TakeUpJobs(jobs::JobStore& store, const std::string& state_directory) {
-  LEAT_RETURN_IF_ERROR(store.EndAbandonedTuning(jobs::WallTimeNs()));
-  LEAT_ASSIGN_OR_RETURN(const auto unfinished, store.Unfinished(jobs::JobKind::kTraining));
-  if (unfinished.empty()) return {};
+  LEAT_ASSIGN_OR_RETURN(const auto training, store.Unfinished(jobs::JobKind::kTraining));
+  LEAT_ASSIGN_OR_RETURN(const auto tuning, store.Unfinished(jobs::JobKind::kTuning));
+  if (training.empty() && tuning.empty()) return {};
   return SupervisorClient(state_directory).Wake();
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/job_credentials.h"
 #include "cli/job_services.h"
 #include "cli/supervisor_process.h"
 #include "cli/train_request.h"
@@ -90,6 +91,9 @@ int RunTrain(const JobArguments& arguments, const TrainFlags& flags) {
     ShowProblems("train", arguments.request_path.empty() ? "the request" : arguments.request_path, check.problems);
     return 2;
   }
+  if (arguments.pass_credentials) {
+    if (const Status status = JobCredentials::Check(); !status) return Complain("train", status.error());
+  }
   const std::string state_directory = arguments.StateDirectory();
   auto store = jobs::JobStore::Open(state_directory);
   if (!store) return Complain("train", store.error());
@@ -149,6 +153,8 @@ void AddTrainCommand(CLI::App& app, int& exit_code) {
   verb->add_flag("--detach", arguments->detach, "submit the job and return; the supervisor runs it");
   verb->add_flag("--no-sandbox", arguments->no_sandbox,
                  "without a namespace: no /opt/ml, the SM_* variables point into the job's directory");
+  verb->add_flag("--pass-credentials", arguments->pass_credentials,
+                 "give the script temporary credentials of yours, for boto3 and other AWS clients");
   verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
       ->check(CLI::Range(1, 1024));
   verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");

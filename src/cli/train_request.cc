@@ -159,6 +159,7 @@ Result<Json> HyperParametersOf(const TrainFlags& flags, const std::string& worki
 
 Result<Json> AlgorithmOf(const TrainFlags& flags) {
   Json algorithm = {{"TrainingInputMode", "File"}};
+  if (!flags.image.empty()) algorithm["TrainingImage"] = flags.image;
   for (const auto& text : flags.metrics) {
     LEAT_ASSIGN_OR_RETURN(const auto pair, NameAndValue(text, "metric", "--metric 'NAME=REGEX', one group in REGEX"));
     algorithm["MetricDefinitions"].push_back({{"Name", pair.first}, {"Regex", pair.second}});
@@ -220,7 +221,8 @@ std::string WhyNot(const Json& request, const Json& channel, const std::string& 
 }  // namespace
 
 bool TrainFlags::HasRequest() const {
-  for (const auto* text : {&script, &source_dir, &output, &name, &input_mode, &instance_type, &checkpoint_uri}) {
+  for (const auto* text :
+       {&script, &source_dir, &image, &output, &name, &input_mode, &instance_type, &checkpoint_uri}) {
     if (!text->empty()) return true;
   }
   for (const auto* list : {&hyperparameters, &inputs, &metrics, &environment}) {
@@ -242,6 +244,7 @@ void AddTrainRequestOptions(CLI::App& verb, TrainFlags& flags) {
   };
   one("--script", flags.script, "PATH", "what runs, .py or .sh; its directory is copied to /opt/ml/code");
   one("--source-dir", flags.source_dir, "DIR|s3://...", "copy this instead; --script is a path in it");
+  one("--image", flags.image, "IMAGE", "run in a container of it, by podman: a SageMaker training image or your own");
   list("--hyperparameter", flags.hyperparameters, "NAME=VALUE", "becomes --NAME VALUE of the script; may be repeated");
   list("--input", flags.inputs, "NAME=PLACE",
        "a channel, /opt/ml/input/data/NAME: a directory, s3://bucket/prefix or fs-ID[:/dir]; may be repeated");
@@ -336,7 +339,7 @@ AcceleratedRequest AccelerateChannels(Json request, const FolderTest& names_fold
 
 Result<bool> NamesFolder(const std::string& uri, const Json& environment) {
   const auto location = jobs::LocationOf(uri);
-  JobRepositories repositories(environment);
+  JobRepositories repositories([&] { return environment; });
   LEAT_ASSIGN_OR_RETURN(const jobs::Repository repository, repositories.Open(location.repository, 1));
   env::ListRequest request;
   request.prefix = location.key;

@@ -16,7 +16,7 @@
 namespace leat::cli {
 
 struct TrainFlags {
-  std::string script, source_dir, output, name, input_mode, instance_type, checkpoint_uri;
+  std::string script, source_dir, image, output, name, input_mode, instance_type, checkpoint_uri;
   std::vector<std::string> hyperparameters, inputs, metrics, environment;  // NAME=VALUE
   std::optional<int64_t> instance_count, max_runtime_s;
   bool accelerate = false, print_request = false;

@@ -51,6 +51,7 @@ TEST(TrainRequestTest, AScriptAloneIsAWholeRequest) {
 
 TEST(TrainRequestTest, EveryFlagHasItsMember) {
   TrainFlags flags{.script = "run.sh",
+                   .image = "localhost/trainer:1",
                    .output = "s3://bkt/out",
                    .name = "my-job",
                    .instance_type = "ml.g5.xlarge",
@@ -66,6 +67,7 @@ TEST(TrainRequestTest, EveryFlagHasItsMember) {
   EXPECT_EQ(request["HyperParameters"]["text"], "a=b");
   EXPECT_EQ(request["HyperParameters"]["empty"], "");
   EXPECT_EQ(request["HyperParameters"]["sagemaker_submit_directory"], "/home/me");
+  EXPECT_EQ(request["AlgorithmSpecification"]["TrainingImage"], "localhost/trainer:1");
   EXPECT_EQ(request["AlgorithmSpecification"]["MetricDefinitions"],
             Json::array({{{"Name", "loss"}, {"Regex", "loss=([0-9.]+)"}}}));
   EXPECT_EQ(request["Environment"], (Json{{"A", "1"}}));

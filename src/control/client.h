@@ -22,6 +22,7 @@ class Client {
   // kCancelled: the daemon went away before it answered.
   Result<Json> Call(const Json& request, std::chrono::milliseconds silence_max,
                     const std::function<void(const Json& progress)>& on_progress = {});
+  bool HasDaemonEnded() const { return channel_.PeerGone(); }
   Result<PeerCredentials> Peer() const { return CredentialsOfPeer(channel_.fd()); }
 
  private:

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "jobs/jobs_testing.h"
 #include "jobs/transfer.h"
-#include "sim/memory_object_store.h"
 
 namespace leat::jobs {
 namespace {
@@ -16,22 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-class Buckets final : public RepositoryFactory {
- public:
-  Result<Repository> Open(const std::string& url, unsigned) override {
-    ++opened;
-    const auto found = stores.find(url);
-    if (found == stores.end()) return Fail(ErrorCode::kNoSuchBucket, url + " does not exist");
-    return Repository{found->second, &found->second->counters()};
-  }
-  std::map<std::string, std::shared_ptr<sim::MemoryObjectStore>> stores = {
-      {"s3://bucket", std::make_shared<sim::MemoryObjectStore>()},
-      {"s3://other", std::make_shared<sim::MemoryObjectStore>()}};
-  sim::MemoryObjectStore& bucket() { return *stores.at("s3://bucket"); }
-  sim::MemoryObjectStore& other() { return *stores.at("s3://other"); }
-  int opened = 0;
-};
 
 Channel ChannelOf(const std::string& uri, S3DataType type = S3DataType::kPrefix, bool is_sharded = false) {
   Channel channel;
@@ -42,19 +26,14 @@ Channel ChannelOf(const std::string& uri, S3DataType type = S3DataType::kPrefix,
 
 class ChannelTest : public testing::Test {
  protected:
-  ChannelTest() {
-    char name[] = "/tmp/leat-channel-XXXXXX";
-    directory_ = mkdtemp(name);
-  }
-  ~ChannelTest() override { fs::remove_all(directory_); }
   Result<DownloadResult> Download(const Channel& channel, HostShare share = {}) {
-    const std::string place = directory_ + "/" + std::to_string(share.index);
+    const std::string place = directory_.path() + "/" + std::to_string(share.index);
     fs::create_directories(place);
     return DownloadChannel(buckets_, channel, share, place, 4, counters_, {});
   }
   // Relative path -> bytes.
   std::map<std::string, std::string> Files(uint32_t host = 0) {
-    const std::string place = directory_ + "/" + std::to_string(host);
+    const std::string place = directory_.path() + "/" + std::to_string(host);
     std::map<std::string, std::string> files;
     for (const auto& entry : fs::recursive_directory_iterator(place)) {
       if (entry.is_regular_file()) {
@@ -64,8 +43,9 @@ class ChannelTest : public testing::Test {
     return files;
   }
   Buckets buckets_;
+  sim::MemoryObjectStore& other_ = buckets_.Add("s3://other");
   FileSystemCounters counters_;
-  std::string directory_;
+  const TestDirectory directory_;
 };
 
 std::vector<std::string> KeysOf(const ChannelListing& listing) {
@@ -94,7 +74,7 @@ TEST_F(ChannelTest, ListsAManifestInItsOrderFromAnotherBucket) {
   ASSERT_TRUE(listing) << listing.error().message;
   EXPECT_EQ(listing->repository_url, "s3://other");
   EXPECT_THAT(KeysOf(*listing), ElementsAre("prefix/b", "prea", "prefix/b"));
-  EXPECT_EQ(buckets_.opened, 2);
+  EXPECT_EQ(buckets_.times_opened(), 2u);
 }
 
 TEST_F(ChannelTest, AnEmptyChannelFailsInTheServicesWords) {
@@ -176,9 +156,9 @@ TEST_F(ChannelTest, AHostWithoutObjectsIsNoFailure) {
 
 TEST_F(ChannelTest, DownloadsAManifest) {
   buckets_.bucket().PutObject("m", R"([{"prefix":"s3://other/x/"}, "a/1", "b", "a/1"])");
-  buckets_.other().PutObject("x/a/1", "one");
-  buckets_.other().PutObject("x/b", "");
-  buckets_.other().PutObject("x/c", "not named");
+  other_.PutObject("x/a/1", "one");
+  other_.PutObject("x/b", "");
+  other_.PutObject("x/c", "not named");
   const auto result = Download(ChannelOf("s3://bucket/m", S3DataType::kManifest));
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(Files(), (std::map<std::string, std::string>{{"a/1", "one"}, {"b", ""}}));

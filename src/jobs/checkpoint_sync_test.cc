@@ -13,8 +13,8 @@
 #include <thread>
 
 #include "base/file.h"
+#include "jobs/jobs_testing.h"
 #include "sim/forwarding_object_store.h"
-#include "sim/memory_object_store.h"
 
 namespace leat::jobs {
 namespace {
@@ -38,27 +38,13 @@ class HookedStore final : public sim::ForwardingObjectStore {
   std::function<void()> on_upload;
 };
 
-class Factory final : public RepositoryFactory {
- public:
-  Result<Repository> Open(const std::string& url, unsigned) override {
-    opened.push_back(url);
-    if (url == "s3://none") return Fail(ErrorCode::kNoSuchBucket, url + " does not exist");
-    return Repository{hooked, nullptr};
-  }
-  sim::MemoryObjectStore store;
-  std::shared_ptr<HookedStore> hooked = std::make_shared<HookedStore>(store);
-  std::vector<std::string> opened;
-};
-
 class CheckpointSyncTest : public testing::Test {
  protected:
   CheckpointSyncTest() {
-    char name[] = "/tmp/leat-checkpoints-XXXXXX";
-    root_ = mkdtemp(name);
+    buckets_.PutBefore("s3://bucket", hooked_);
     place_ = {"s3://bucket/job/c", root_ + "/local", root_ + "/record"};
     fs::create_directory(place_.directory);
   }
-  ~CheckpointSyncTest() override { fs::remove_all(root_); }
 
   void Write(const std::string& path, const std::string& bytes) {
     const std::string full = place_.directory + "/" + path;
@@ -69,16 +55,16 @@ class CheckpointSyncTest : public testing::Test {
   }
   std::string Local(const std::string& path) { return ReadFile(place_.directory + "/" + path).value_or("(none)"); }
   std::string Object(const std::string& path) {
-    const auto contents = factory_.store.Contents();
+    const auto contents = bucket_.Contents();
     const auto found = contents.find("job/c/" + path);
     return found == contents.end() ? "(none)" : found->second;
   }
   std::unique_ptr<CheckpointSync> Start(std::chrono::milliseconds interval) {
-    auto sync = CheckpointSync::Start(factory_, place_, interval);
+    auto sync = CheckpointSync::Start(buckets_, place_, interval);
     EXPECT_TRUE(sync) << sync.error().message;
     return std::move(*sync);
   }
-  Result<RestoredCheckpoints> Restore() { return CheckpointSync::Restore(factory_, place_, 4, {}); }
+  Result<RestoredCheckpoints> Restore() { return CheckpointSync::Restore(buckets_, place_, 4, {}); }
   static void Flush(CheckpointSync& sync) {
     const Status status = sync.Flush({});
     EXPECT_TRUE(status) << status.error().message;
@@ -87,21 +73,24 @@ class CheckpointSyncTest : public testing::Test {
   static void Await(const std::function<bool()>& condition) {
     while (!condition()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  uint64_t Puts() { return factory_.store.counters().Of(env::RequestKind::kPut); }
-  uint64_t Gets() { return factory_.store.counters().Of(env::RequestKind::kGet); }
+  uint64_t Puts() { return bucket_.counters().Of(env::RequestKind::kPut); }
+  uint64_t Gets() { return bucket_.counters().Of(env::RequestKind::kGet); }
 
-  std::string root_;
+  const TestDirectory directory_;
+  const std::string root_ = directory_.path();
   CheckpointPlace place_;
-  Factory factory_;
+  Buckets buckets_;
+  sim::MemoryObjectStore& bucket_ = buckets_.bucket();
+  const std::shared_ptr<HookedStore> hooked_ = std::make_shared<HookedStore>(bucket_);
 };
 
 TEST_F(CheckpointSyncTest, RestoresTheTreeOfThePrefix) {
-  factory_.store.PutObject("job/c/step-1/w", "weights");
-  factory_.store.PutObject("job/c/step-1/deep/er/e", "");
-  factory_.store.PutObject("job/c/latest", std::string(1u << 20, 'x'));
-  factory_.store.PutObject("job/c/folder/", "");
-  factory_.store.PutObject("job/c2", "not ours");
-  factory_.store.PutObject("job/c-old/w", "not ours");
+  bucket_.PutObject("job/c/step-1/w", "weights");
+  bucket_.PutObject("job/c/step-1/deep/er/e", "");
+  bucket_.PutObject("job/c/latest", std::string(1u << 20, 'x'));
+  bucket_.PutObject("job/c/folder/", "");
+  bucket_.PutObject("job/c2", "not ours");
+  bucket_.PutObject("job/c-old/w", "not ours");
   const auto restored = Restore();
   ASSERT_TRUE(restored) << restored.error().message;
   EXPECT_EQ(restored->objects, 3u);
@@ -121,17 +110,17 @@ TEST_F(CheckpointSyncTest, NothingToRestoreIsFine) {
   EXPECT_EQ(Restore().value().objects, 0u);
   place_.uri = "s3://none/c";
   EXPECT_EQ(Restore().error().code, ErrorCode::kNoSuchBucket);
-  EXPECT_EQ(CheckpointSync::Start(factory_, place_).error().code, ErrorCode::kNoSuchBucket);
+  EXPECT_EQ(CheckpointSync::Start(buckets_, place_).error().code, ErrorCode::kNoSuchBucket);
   place_.directory += "/none";
-  EXPECT_EQ(CheckpointSync::Start(factory_, place_).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(CheckpointSync::Start(buckets_, place_).error().code, ErrorCode::kNotFound);
 }
 
 TEST_F(CheckpointSyncTest, KeysThatAreNoPathsAreToldAndSkipped) {
   for (const char* path : {"../evil", "/absolute", "a//b", "a/./b", "f", "f/below", "here", "ok"}) {
-    factory_.store.PutObject(std::string("job/c/") + path, "x");
+    bucket_.PutObject(std::string("job/c/") + path, "x");
   }
-  factory_.store.PutObject("job/c/" + std::string(300, 'n'), "x");
-  factory_.store.PutObject("job/c/link/through", "x");
+  bucket_.PutObject("job/c/" + std::string(300, 'n'), "x");
+  bucket_.PutObject("job/c/link/through", "x");
   Write("here/file", "a directory");
   fs::create_directory(root_ + "/outside");
   fs::create_symlink(root_ + "/outside", place_.directory + "/link");
@@ -148,10 +137,10 @@ TEST_F(CheckpointSyncTest, KeysThatAreNoPathsAreToldAndSkipped) {
 }
 
 TEST_F(CheckpointSyncTest, OneFailureEndsARestoreAndLeavesNoTornFile) {
-  for (int i = 0; i < 20; ++i) factory_.store.PutObject("job/c/" + std::to_string(i), std::string(1000, 'x'));
-  factory_.store.AddFault({env::RequestKind::kGet, "job/c/7", ErrorCode::kUnavailable, 500});
+  for (int i = 0; i < 20; ++i) bucket_.PutObject("job/c/" + std::to_string(i), std::string(1000, 'x'));
+  bucket_.AddFault({env::RequestKind::kGet, "job/c/7", ErrorCode::kUnavailable, 500});
   const auto restored = Restore();
-  EXPECT_EQ(factory_.store.FaultsFired(), 1);
+  EXPECT_EQ(bucket_.FaultsFired(), 1);
   EXPECT_EQ(restored.error().code, ErrorCode::kUnavailable);
   EXPECT_THAT(restored.error().message, HasSubstr("'job/c/7'"));
   EXPECT_EQ(Local("7"), "(none)");
@@ -160,11 +149,11 @@ TEST_F(CheckpointSyncTest, OneFailureEndsARestoreAndLeavesNoTornFile) {
 }
 
 TEST_F(CheckpointSyncTest, ARestoreStops) {
-  factory_.store.PutObject("job/c/w", "x");
+  bucket_.PutObject("job/c/w", "x");
   sim::Fault stall{env::RequestKind::kGet, "job/c/w"};
   stall.stall = true;
-  factory_.store.AddFault(stall);
-  const auto restored = CheckpointSync::Restore(factory_, place_, 4, [&] { return factory_.store.FaultsFired() == 1; });
+  bucket_.AddFault(stall);
+  const auto restored = CheckpointSync::Restore(buckets_, place_, 4, [&] { return bucket_.FaultsFired() == 1; });
   EXPECT_EQ(restored.error().code, ErrorCode::kCancelled);
   EXPECT_TRUE(fs::is_empty(place_.directory));
 }
@@ -187,7 +176,7 @@ TEST_F(CheckpointSyncTest, NewChangedAndDeletedFilesFollow) {
 
 TEST_F(CheckpointSyncTest, WhatOthersAddIsNotCopiedIn) {
   const auto sync = Start(kShort);
-  factory_.store.PutObject("job/c/theirs", "x");
+  bucket_.PutObject("job/c/theirs", "x");
   Write("ours", "y");
   Await([&] { return Object("ours") == "y"; });
   Flush(*sync);
@@ -232,7 +221,7 @@ TEST_F(CheckpointSyncTest, AFileThatNeverRestsWaitsForTheFlush) {
 TEST_F(CheckpointSyncTest, WhatIsWrittenWhileItIsCopiedNeverBecomesVisible) {
   const std::string before(20u << 20, 'a'), after(20u << 20, 'b');
   int begun = 0;
-  factory_.hooked->on_upload = [&] {
+  hooked_->on_upload = [&] {
     EXPECT_EQ(Object("big"), "(none)");
     if (++begun > 1) return;
     // In place, at both ends, one of which has been read: a copy of both would be neither.
@@ -247,29 +236,29 @@ TEST_F(CheckpointSyncTest, WhatIsWrittenWhileItIsCopiedNeverBecomesVisible) {
 
   // The same in a round: it is left, and copied once it is still.
   begun = 0;
-  factory_.store.RemoveObject("job/c/big");
+  bucket_.RemoveObject("job/c/big");
   Write("big", before);
   const auto other = Start(kShort);
   Await([&] { return Object("big") == after; });
   EXPECT_EQ(begun, 2);
-  factory_.hooked->on_upload = nullptr;
+  hooked_->on_upload = nullptr;
 }
 
 TEST_F(CheckpointSyncTest, AFileThatIsRenamedOverWhileItIsCopiedIsOneOfBoth) {
   const std::string before(20u << 20, 'a');
-  factory_.hooked->on_upload = [&] { Write("big", "new"); };
+  hooked_->on_upload = [&] { Write("big", "new"); };
   Write("big", before);
   const auto sync = Start(kNever);
   Flush(*sync);
   EXPECT_EQ(Object("big"), before);
   Flush(*sync);
   EXPECT_EQ(Object("big"), "new");
-  factory_.hooked->on_upload = nullptr;
+  hooked_->on_upload = nullptr;
 }
 
 TEST_F(CheckpointSyncTest, AFileThatIsWrittenAllTheTimeFailsTheFlush) {
   Write("big", std::string(20u << 20, 'a'));
-  factory_.hooked->on_upload = [&] {
+  hooked_->on_upload = [&] {
     const FileDescriptor file(open((place_.directory + "/big").c_str(), O_WRONLY | O_APPEND));
     EXPECT_EQ(write(file.get(), "x", 1), 1);
   };
@@ -278,7 +267,7 @@ TEST_F(CheckpointSyncTest, AFileThatIsWrittenAllTheTimeFailsTheFlush) {
   EXPECT_EQ(status.error().code, ErrorCode::kBusy);
   EXPECT_THAT(status.error().message, HasSubstr("'big' was written to"));
   EXPECT_EQ(Object("big"), "(none)");
-  factory_.hooked->on_upload = nullptr;
+  hooked_->on_upload = nullptr;
   Flush(*sync);
   EXPECT_EQ(Object("big").size(), (20u << 20) + 3);
 }
@@ -289,18 +278,18 @@ TEST_F(CheckpointSyncTest, AFailureIsToldOnceAndTriedAgain) {
   Write("step-1", "1");
   const auto sync = Start(kShort);
   Await([&] { return Object("step-1") == "1"; });
-  factory_.store.AddFault(fault);
+  bucket_.AddFault(fault);
   Write("step-2", "2");
   std::vector<std::string> told;
   fs::remove(place_.directory + "/step-1");
   bool old_was_kept = true;
   Await([&] {
     if (const auto failure = sync->TakeFailure()) told.push_back(failure->message);
-    const auto contents = factory_.store.Contents();
+    const auto contents = bucket_.Contents();
     old_was_kept = old_was_kept && (contents.contains("job/c/step-1") || contents.contains("job/c/step-2"));
     return contents.contains("job/c/step-2") && !contents.contains("job/c/step-1");
   });
-  EXPECT_EQ(factory_.store.FaultsFired(), 5);
+  EXPECT_EQ(bucket_.FaultsFired(), 5);
   EXPECT_TRUE(old_was_kept);
   EXPECT_THAT(told, testing::ElementsAre(HasSubstr("'step-2' could not be copied to s3://bucket/job/c: ")));
   Await([&] { return sync->progress().failing == 0; });
@@ -310,7 +299,7 @@ TEST_F(CheckpointSyncTest, AFlushFailsWithWhatIsNotInS3) {
   for (int i = 0; i < 6; ++i) Write("step-" + std::to_string(i), "x");
   sim::Fault fault{env::RequestKind::kPut, "job/c/step-"};
   fault.count = 5;
-  factory_.store.AddFault(fault);
+  bucket_.AddFault(fault);
   const auto sync = Start(kNever);
   const Status status = sync->Flush({});
   EXPECT_EQ(status.error().code, ErrorCode::kUnavailable);
@@ -319,7 +308,7 @@ TEST_F(CheckpointSyncTest, AFlushFailsWithWhatIsNotInS3) {
   EXPECT_EQ(Object("step-5"), "x");
   EXPECT_EQ(sync->progress().failing, 5u);
   Flush(*sync);
-  EXPECT_EQ(factory_.store.Contents().size(), 6u);
+  EXPECT_EQ(bucket_.Contents().size(), 6u);
 }
 
 TEST_F(CheckpointSyncTest, ARestartCopiesOnlyWhatHasChanged) {
@@ -328,9 +317,9 @@ TEST_F(CheckpointSyncTest, ARestartCopiesOnlyWhatHasChanged) {
   EXPECT_EQ(Puts(), 6u);
   Write("changed", "22");
   fs::remove(place_.directory + "/deleted");
-  factory_.store.RemoveObject("job/c/lost");
-  factory_.store.PutObject("job/c/replaced", "theirs");
-  factory_.store.PutObject("job/c/foreign", "theirs");
+  bucket_.RemoveObject("job/c/lost");
+  bucket_.PutObject("job/c/replaced", "theirs");
+  bucket_.PutObject("job/c/foreign", "theirs");
   const auto sync = Start(kNever);
   Flush(*sync);
   EXPECT_EQ(Puts(), 9u);
@@ -352,12 +341,12 @@ TEST_F(CheckpointSyncTest, ARecordThatCannotBeUsedIsReplaced) {
   EXPECT_EQ(ReadCheckpointRecord(place_.record_path).value().files.count("w"), 1u);
   place_.uri = "s3://bucket/other";
   Flush(*Start(kNever));
-  EXPECT_THAT(factory_.store.Contents(), Contains(Pair("other/w", "1")));
+  EXPECT_THAT(bucket_.Contents(), Contains(Pair("other/w", "1")));
 }
 
 TEST_F(CheckpointSyncTest, WhatWasRestoredIsNotCopiedBackAndIsDeletedWithItsFile) {
-  factory_.store.PutObject("job/c/old", "1");
-  factory_.store.PutObject("job/c/kept", "1");
+  bucket_.PutObject("job/c/old", "1");
+  bucket_.PutObject("job/c/kept", "1");
   ASSERT_TRUE(Restore());
   fs::remove(place_.directory + "/old");
   Flush(*Start(kNever));
@@ -371,7 +360,7 @@ TEST_F(CheckpointSyncTest, AnAttemptOnTheSameMachineDownloadsOnlyWhatItLacks) {
   Flush(*Start(kNever));
   Write("newer", "22");  // could not be flushed any more
   fs::remove(place_.directory + "/lost");
-  factory_.store.PutObject("job/c/replaced", "theirs");
+  bucket_.PutObject("job/c/replaced", "theirs");
   const auto restored = Restore();
   ASSERT_TRUE(restored);
   EXPECT_EQ(restored->objects, 2u);
@@ -403,7 +392,7 @@ TEST_F(CheckpointSyncTest, JobsWithOnePrefixLeaveEachOtherTheirObjects) {
   Write("ours", "1");
   Write("both", "ours");
   const auto sync = Start(kNever);
-  auto others = CheckpointSync::Start(factory_, other, kNever);
+  auto others = CheckpointSync::Start(buckets_, other, kNever);
   ASSERT_TRUE(others);
   Flush(*sync);
   Flush(**others);
@@ -422,10 +411,10 @@ TEST_F(CheckpointSyncTest, JobsWithOnePrefixLeaveEachOtherTheirObjects) {
 TEST_F(CheckpointSyncTest, StopsWhileAnUploadHangs) {
   sim::Fault stall{env::RequestKind::kPut, "job/c/w"};
   stall.stall = true;
-  factory_.store.AddFault(stall);
+  bucket_.AddFault(stall);
   Write("w", "1");
   auto sync = Start(kShort);
-  Await([&] { return factory_.store.FaultsFired() == 1; });
+  Await([&] { return bucket_.FaultsFired() == 1; });
   sync.reset();
   EXPECT_EQ(Object("w"), "(none)");
 }
@@ -433,10 +422,10 @@ TEST_F(CheckpointSyncTest, StopsWhileAnUploadHangs) {
 TEST_F(CheckpointSyncTest, AFlushCanBeGivenUpAndTheSyncGoesOn) {
   sim::Fault stall{env::RequestKind::kPut, "job/c/w"};
   stall.stall = true;
-  factory_.store.AddFault(stall);
+  bucket_.AddFault(stall);
   Write("w", "1");
   const auto sync = Start(kShort);
-  const Status status = sync->Flush([&] { return factory_.store.FaultsFired() == 1; });
+  const Status status = sync->Flush([&] { return bucket_.FaultsFired() == 1; });
   EXPECT_EQ(status.error().code, ErrorCode::kCancelled);
   EXPECT_FALSE(sync->TakeFailure());
   Await([&] { return Object("w") == "1"; });
@@ -456,7 +445,7 @@ TEST_F(CheckpointSyncTest, NoPathLeadsOut) {
   Flush(*sync);
   EXPECT_EQ(Object("d/w"), "1");
   EXPECT_EQ(Object("latest"), "1");
-  EXPECT_EQ(factory_.store.Contents().size(), 2u);
+  EXPECT_EQ(bucket_.Contents().size(), 2u);
   EXPECT_EQ(sync->progress().skipped, 5u);
 }
 
@@ -482,21 +471,21 @@ TEST_F(CheckpointSyncTest, WithoutAListNothingIsDeletedEither) {
   Write("w", "1");
   Flush(*Start(kNever));
   fs::remove(place_.directory + "/w");
-  factory_.store.AddFault({env::RequestKind::kList, "job/c/"});
+  bucket_.AddFault({env::RequestKind::kList, "job/c/"});
   const auto sync = Start(kNever);
-  Await([&] { return factory_.store.FaultsFired() == 1; });
+  Await([&] { return bucket_.FaultsFired() == 1; });
   Flush(*sync);
   EXPECT_EQ(Object("w"), "(none)");
   EXPECT_EQ(sync->progress().deletes, 1u);
 }
 
 TEST_F(CheckpointSyncTest, ADirectoryOfThisMachineCanBeThePlace) {
+  sim::MemoryObjectStore& directory = buckets_.Add("file://" + root_ + "/made/for/it");
   place_.uri = "file://" + root_ + "/made/for/it/";
   Write("w", "1");
   Flush(*Start(kNever));
-  EXPECT_THAT(factory_.opened, Contains("file://" + root_ + "/made/for/it"));
   EXPECT_TRUE(fs::is_directory(root_ + "/made/for/it"));
-  EXPECT_THAT(factory_.store.Contents(), Contains(Pair("w", "1")));
+  EXPECT_THAT(directory.Contents(), Contains(Pair("w", "1")));
 }
 
 }  // namespace

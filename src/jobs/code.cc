@@ -55,10 +55,10 @@ bool IsBelow(const std::string& path, const std::string& directory) {
 // A directory of source code, copied entry by entry. Confined to one thread.
 class TreeCopy {
  public:
-  // `left_out`: directories that are not copied.
-  TreeCopy(std::string root, const std::vector<std::string>& left_out, const StopCheck& stopped,
+  // `left_out`: directories that are not copied. `is_contained`: who reads the copy sees nothing of the machine else.
+  TreeCopy(std::string root, const std::vector<std::string>& left_out, bool is_contained, const StopCheck& stopped,
            std::vector<std::string>& warnings)
-      : root_(std::move(root)), stopped_(stopped), warnings_(warnings) {
+      : root_(std::move(root)), is_contained_(is_contained), stopped_(stopped), warnings_(warnings) {
     std::error_code error;
     for (const auto& path : left_out) left_out_.insert(fs::canonical(path, error).string());
   }
@@ -101,20 +101,25 @@ class TreeCopy {
         fs::create_directory_symlink(link, target, error);
       } else {
         fs::create_directory_symlink(leads_to, target, error);
+        if (is_contained_) {
+          warnings_.push_back(path + " leads out of the code, to " + leads_to +
+                              ", which is not in the container: give it as a channel of InputDataConfig");
+        }
       }
     }
     if (error) return Fail(ErrorCode::kIo, "copying the link " + path + ": " + error.message());
     return {};
   }
 
-  const std::string root_;          // canonical
+  const std::string root_;  // canonical
+  const bool is_contained_;
   std::set<std::string> left_out_;  // canonical
   const StopCheck& stopped_;
   std::vector<std::string>& warnings_;
 };
 
 Status CopyFromDisk(const std::string& source, const std::string& code_directory, const std::string& state_directory,
-                    const StopCheck& stopped, std::vector<std::string>& warnings) {
+                    bool is_contained, const StopCheck& stopped, std::vector<std::string>& warnings) {
   std::error_code error;
   const std::string path = fs::canonical(source.rfind("file://", 0) == 0 ? source.substr(7) : source, error).string();
   const auto what = error ? fs::file_status() : fs::status(path, error);
@@ -126,7 +131,7 @@ Status CopyFromDisk(const std::string& source, const std::string& code_directory
                     "of either");
   }
   // Where the copy goes may lie inside what is copied: it must not copy itself.
-  return TreeCopy(path, {state_directory, code_directory}, stopped, warnings).Copy(path, code_directory);
+  return TreeCopy(path, {state_directory, code_directory}, is_contained, stopped, warnings).Copy(path, code_directory);
 }
 
 // chmod that cannot be led out of the code: by way of a link the file would be the user's own.
@@ -156,16 +161,18 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
                                    const std::string& code_directory, const CodeOptions& options,
                                    const StopCheck& stopped) {
   TrainerProgram program;
+  const bool is_contained = !job.training_image.empty();
   const std::string source = HyperparameterOr(job, "sagemaker_submit_directory", "");
   if (source.rfind("s3://", 0) == 0) {
     LEAT_RETURN_IF_ERROR(CopyFromS3(source, repositories, code_directory, options.connections, stopped));
   } else if (!source.empty() && source != "/opt/ml/code") {
     const bool is_relative = source[0] != '/' && source.rfind("file://", 0) != 0 && !options.submitted_from.empty();
     LEAT_RETURN_IF_ERROR(CopyFromDisk(is_relative ? options.submitted_from + "/" + source : source, code_directory,
-                                      options.state_directory, stopped, program.warnings));
+                                      options.state_directory, is_contained, stopped, program.warnings));
   }
   const auto named = job.environment.find("SAGEMAKER_PROGRAM");
   program.name = named != job.environment.end() ? named->second : HyperparameterOr(job, "sagemaker_program", "");
+  if (is_contained && (program.name.empty() || source.empty())) return program;
   if (program.name.empty()) {
     program.arguments = job.entrypoint;
     program.arguments.insert(program.arguments.end(), job.arguments.begin(), job.arguments.end());
@@ -179,6 +186,7 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
                                           " is no file in sagemaker_submit_directory " +
                                           (source.empty() ? "(which is not set)" : source));
   }
+  if (is_contained) return program;  // what else is there is the image's business: requirements.txt, setup.py
   const bool has_requirements = fs::exists(code_directory + "/requirements.txt", error);
   if (has_requirements && options.requirements == Requirements::kRefuse) {
     return Fail(ErrorCode::kNotSupported,

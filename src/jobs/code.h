@@ -14,7 +14,7 @@ namespace leat::jobs {
 
 struct TrainerProgram {
   std::string name;                    // SM_USER_ENTRY_POINT; empty with a ContainerEntrypoint
-  std::vector<std::string> arguments;  // the whole command
+  std::vector<std::string> arguments;  // the whole command; empty with a TrainingImage, which has its own
   std::vector<std::string> warnings;
 };
 
@@ -31,7 +31,7 @@ struct CodeOptions {
 };
 
 // `code_directory`: exists and is empty. From a directory of this machine, links to files are copied as the files, and
-// links to directories outside it lead where they led. kCancelled: stopped.
+// links to directories outside it lead where they led, of which a job with an image is warned. kCancelled: stopped.
 Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& repositories,
                                    const std::string& code_directory, const CodeOptions& options,
                                    const StopCheck& stopped);

@@ -120,6 +120,26 @@ TEST_F(CodeTest, RequirementsAreRefusedOrInstalledByChoice) {
   EXPECT_EQ(program->arguments[5], "--lr");
 }
 
+TEST_F(CodeTest, AnImageHasACommandAndPackagesOfItsOwn) {
+  Write("/source/requirements.txt", "numpy\n");
+  Write("/source/setup.py", "");
+  fs::create_directory_symlink(root_, root_ + "/source/out");
+  job_.training_image = "img";
+  options_.requirements = Requirements::kRefuse;
+  const auto program = Prepare();
+  ASSERT_TRUE(program) << program.error().message;
+  EXPECT_EQ(program->name, "run.sh");
+  EXPECT_TRUE(program->arguments.empty());
+  EXPECT_TRUE(fs::exists(code_ + "/run.sh"));
+  EXPECT_THAT(program->warnings, testing::ElementsAre(HasSubstr("which is not in the container")));
+  job_.hyperparameters["sagemaker_program"] = "none.sh";
+  fs::remove_all(code_);
+  fs::create_directories(code_);
+  EXPECT_EQ(Prepare().error().code, ErrorCode::kNotFound);
+  job_.hyperparameters.erase("sagemaker_submit_directory");  // the program is one of the image's
+  EXPECT_TRUE(Prepare());
+}
+
 TEST_F(CodeTest, AStopEndsTheCopy) {
   EXPECT_EQ(PrepareCode(job_, repositories_, code_, options_, [] { return true; }).error().code, ErrorCode::kCancelled);
 }

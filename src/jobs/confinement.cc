@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/confinement.h"
 
+#include "base/crc32c.h"
 #include "base/log.h"
 
 namespace leat::jobs {
-namespace {
 
-// Another state directory of this machine may have a job of the same name.
-std::string GroupName(const std::string& state_directory, const std::string& job) {
-  return "leat-" + job + "-" + std::to_string(std::hash<std::string>()(state_directory) % 1'000'000'007);
+std::string ConfinementName(const std::string& state_directory, const std::string& job) {
+  return "leat-" + job + "-" + std::to_string(Crc32c(std::as_bytes(std::span(state_directory))));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Confinement>> Confinement::Begin(const std::string& state_directory, const std::string& job,
                                                         const ControlGroupLimits& limits) {
-  const std::string name = GroupName(state_directory, job);
+  const std::string name = ConfinementName(state_directory, job);
   auto made = ControlGroup::Create(name, limits);
   if (!made && made.error().code == ErrorCode::kExists) {
     if (const auto old = ControlGroup::Adopt(name); old) {
@@ -30,7 +27,7 @@ Result<std::unique_ptr<Confinement>> Confinement::Begin(const std::string& state
 
 Result<std::unique_ptr<Confinement>> Confinement::Adopt(const std::string& state_directory, const std::string& job,
                                                         const std::vector<std::string>& directories) {
-  LEAT_ASSIGN_OR_RETURN(auto group, ControlGroup::Adopt(GroupName(state_directory, job), directories));
+  LEAT_ASSIGN_OR_RETURN(auto group, ControlGroup::Adopt(ConfinementName(state_directory, job), directories));
   return std::unique_ptr<Confinement>(new Confinement(std::move(group)));
 }
 

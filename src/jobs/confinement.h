@@ -13,6 +13,10 @@
 
 namespace leat::jobs {
 
+// The group's name: the same in every version of Leat, for a later one finds the group by it. Another state directory
+// of this machine may have a job of the same name, so it holds a checksum of the directory's path.
+std::string ConfinementName(const std::string& state_directory, const std::string& job);
+
 class Confinement {
  public:
   // What an earlier attempt left is killed and removed. kNotSupported: no such group may be made here.

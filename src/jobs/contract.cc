@@ -300,11 +300,16 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   if (const auto region = job.hyperparameters.find("sagemaker_region"); region != job.hyperparameters.end()) {
     for (const char* name : kRegionNames) environment[name] = PlainValue(region->second);
   }
-  if (machine.visible_gpus) environment["CUDA_VISIBLE_DEVICES"] = *machine.visible_gpus;
+  if (machine.visible_gpus) {
+    environment["CUDA_VISIBLE_DEVICES"] = *machine.visible_gpus;
+    environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";  // nvidia-smi's, which the indices are of
+  }
   if (base != "/opt/ml") environment["SAGEMAKER_BASE_DIR"] = base;
   for (const auto& [name, value] : job.environment) environment[name] = value;
   return environment;
 }
+
+std::string HostName(uint32_t host) { return "algo-" + std::to_string(host + 1); }
 
 std::vector<std::string> WithoutCredentials(const std::vector<std::string>& variables) {
   std::vector<std::string> kept;

@@ -50,6 +50,8 @@ std::string TrainingJobArn(const std::string& name);
 // Environment (which has the last word).
 std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, const Machine& machine,
                                                        const ContractPaths& paths, const std::string& program);
+// "algo-1" is the host 0.
+std::string HostName(uint32_t host);
 // `variables` (NAME=value) without the credentials that no training script is given.
 std::vector<std::string> WithoutCredentials(const std::vector<std::string>& variables);
 // `caller` (NAME=value) without what must not reach a training script (credentials, another job's SM_*), then

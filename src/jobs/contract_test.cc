@@ -68,7 +68,9 @@ TEST(Contract, EnvironmentOfTheScript) {
   EXPECT_EQ(environment["TRAINING_JOB_NAME"], "My-Job");
   EXPECT_EQ(environment["CURRENT_HOST"], "algo-1");
   EXPECT_FALSE(environment.count("CUDA_VISIBLE_DEVICES"));
-  EXPECT_EQ(ContractEnvironment(job, {"ml.g5.xlarge", 4, 1, "0"}, {}, "train.py")["CUDA_VISIBLE_DEVICES"], "0");
+  auto limited = ContractEnvironment(job, {"ml.g5.xlarge", 4, 1, "0"}, {}, "train.py");
+  EXPECT_EQ(limited["CUDA_VISIBLE_DEVICES"], "0");
+  EXPECT_EQ(limited["CUDA_DEVICE_ORDER"], "PCI_BUS_ID");
   EXPECT_FALSE(environment.count("SAGEMAKER_BASE_DIR"));
   EXPECT_EQ(ContractEnvironment(job, {}, {"/state/ml"}, "train.py")["SAGEMAKER_BASE_DIR"], "/state/ml");
 }

@@ -20,6 +20,12 @@ void Enter(JobState& state, const std::string& status, const std::string& messag
 }  // namespace
 
 JobState Apply(JobState state, const Event& event) {
+  if (event.kind == "resumed") {  // a tuning job only
+    state.status = "InProgress";
+    state.failure_reason.clear();
+    state.stop_level = 0;
+    state.ended_ns = std::nullopt;
+  }
   if (state.IsTerminal()) return state;
   const Json& body = event.body;
   state.modified_ns = event.at_ns;
@@ -28,9 +34,6 @@ JobState Apply(JobState state, const Event& event) {
     state.request = body.value("request", Json::object());
     state.options = body.value("options", Json::object());
     state.tuning_job = state.options.value("tuning_job", "");
-    const Json supervisor = body.value("supervisor", Json::object());
-    state.supervisor = {supervisor.value("pid", int64_t{0}), supervisor.value("start_ticks", uint64_t{0}),
-                        supervisor.value("boot_id", "")};
     Enter(state, "Starting", "Starting the training job", event.at_ns);
   } else if (event.kind == "status") {
     const std::string secondary = body.value("secondary", "");

@@ -13,19 +13,13 @@ namespace leat::jobs {
 
 using Json = nlohmann::json;
 
-// A process, told apart from a later one with the same number by its start time and the machine's boot.
-struct ProcessIdentity {
-  int64_t pid = 0;
-  uint64_t start_ticks = 0;
-  std::string boot_id;
-};
-
 struct Event {
   // created{request, options}, placed{hosts}, attempt{number}, status{secondary, message},
   // stop_requested{level}, data_ready{...}, confined{directories}, training_started, timed_out{by},
   // training_ended{exit_code, exec_errno, failure, checkpoints_copied}, uploaded, artifacts{model}, accounting{...},
-  // warning{text}, ended{status, secondary, message, failure_reason}. Of a tuning job: created{request, seed,
-  // supervisor}, trial{...}, stop_requested, status, ended.
+  // warning{text}, ended{status, secondary, message, failure_reason}. Of a tuning job: created{request, options, seed},
+  // trial{number, job, definition, tuned, bracket}, trial_stopped{number, reason}, trial_ended{number, status,
+  // objective, failure_reason}, schedule{text}, converged, completing{by}, stop_requested, status, ended, resumed.
   std::string kind;
   int64_t at_ns = 0;
   Json body = Json::object();
@@ -45,7 +39,6 @@ struct JobState {
   Json data = Json::object();       // of this attempt: what was downloaded, and the file systems' counters before it
   std::vector<std::string> control_group;  // its directories; empty: none
   std::string tuning_job;
-  ProcessIdentity supervisor;  // of a tuning job
   uint32_t attempt = 1;
   std::string status = "InProgress", secondary = "Starting";
   std::string failure_reason;

@@ -15,7 +15,7 @@ namespace {
 
 std::vector<Event> WholeJob() {
   const Json request = {{"TrainingJobName", "t"}, {"OutputDataConfig", {{"S3OutputPath", "s3://b/o"}}}};
-  return {{"created", 1000000000, {{"request", request}, {"supervisor", ToJson({42, 7, "boot"})}}},
+  return {{"created", 1000000000, {{"request", request}}},
           {"status", 2000000000, {{"secondary", "Downloading"}, {"message", "Downloading input data"}}},
           {"status", 3000000000, {{"secondary", "Training"}, {"message", "one"}}},
           {"status", 3500000000, {{"secondary", "Training"}, {"message", "two"}}},
@@ -27,7 +27,6 @@ std::vector<Event> WholeJob() {
 TEST(Event, AJobIsTheFoldOfItsEvents) {
   const JobState state = Fold(WholeJob());
   EXPECT_EQ(state.status, "Completed");
-  EXPECT_EQ(state.supervisor.pid, 42);
   ASSERT_EQ(state.transitions.size(), 5u);
   EXPECT_EQ(state.transitions[2].message, "two");  // each status once a visit, with its latest message
   EXPECT_EQ(state.transitions[2].start_ns, 3000000000);
@@ -110,27 +109,40 @@ TEST_F(JobStoreTest, KeepsEventsSamplesAndPositions) {
   EXPECT_EQ(store->Events(JobKind::kTraining, "two", kept[1].sequence)->size(), 1u);
 }
 
-TEST_F(JobStoreTest, AnAbandonedTuningJobEndsAndItsJobsAreAskedToStop) {
+TEST_F(JobStoreTest, ATuningJobThatIsResumedIsUnfinishedAgain) {
   auto store = JobStore::Open(directory_).value();
-  Event created{"created", 1, {{"request", Json::object()}}};  // its process is none of this boot
-  ASSERT_TRUE(store->Create(JobKind::kTuning, "gone", created));
-  ASSERT_TRUE(store->Append(JobKind::kTuning, "gone", {"trial", 2, {{"number", 1}, {"job", "child"}}}));
-  ASSERT_TRUE(store->Create(JobKind::kTraining, "child", created));
-  created.body["supervisor"] = ToJson(ThisProcess());
-  ASSERT_TRUE(store->Create(JobKind::kTuning, "alive", created));
-  {
-    // Its process is none of this machine's, but somebody holds it: another machine, another container.
-    const auto lock = TakeJobLock(TuningLockPath(directory_, "gone"));
-    ASSERT_TRUE(lock);
-    ASSERT_TRUE(store->EndAbandonedTuning(8000000000));
-    EXPECT_EQ(Fold(store->Events(JobKind::kTuning, "gone").value()).status, "InProgress");
-  }
-  ASSERT_TRUE(store->EndAbandonedTuning(9000000000));
-  const JobState gone = Fold(store->Events(JobKind::kTuning, "gone").value());
-  EXPECT_EQ(gone.status, "Failed");
-  EXPECT_THAT(gone.failure_reason, testing::StartsWith("InternalServerError: leat tune"));
-  EXPECT_EQ(Fold(store->Events(JobKind::kTuning, "alive").value()).status, "InProgress");
-  EXPECT_EQ(store->Load("child")->stop_level, 1);
+  ASSERT_TRUE(store->Create(JobKind::kTuning, "t", {"created", 1, {{"request", Json::object()}}}));
+  ASSERT_TRUE(store->Append(JobKind::kTuning, "t", {"stop_requested", 2, {{"level", 1}}}));
+  ASSERT_TRUE(store->Append(JobKind::kTuning, "t", {"ended", 3, {{"status", "Stopped"}}}));
+  EXPECT_TRUE(store->Unfinished(JobKind::kTuning)->empty());
+  ASSERT_TRUE(store->Append(JobKind::kTuning, "t", {"resumed", 4, Json::object()}));
+  EXPECT_THAT(store->Unfinished(JobKind::kTuning).value(), testing::ElementsAre("t"));
+  const JobState state = Fold(store->Events(JobKind::kTuning, "t").value());
+  EXPECT_EQ(state.status, "InProgress");
+  EXPECT_EQ(state.stop_level, 0);
+  EXPECT_FALSE(state.IsTerminal());
+}
+
+TEST(Volume, NoLinkOfAScriptsLeadsOut) {
+  char name[] = "/tmp/leat-volume-XXXXXX";
+  const std::string state = mkdtemp(name), volume = JobVolume(state, "j"), second = JobVolume(state, "j", 1);
+  for (const auto& path : {volume + "/model", volume + "/output/data", second + "/model", second + "/output",
+                           state + "/outside/data", state + "/outside/checkpoints/c"})
+    ASSERT_TRUE(CreateDirectories(path));
+  ASSERT_TRUE(WriteFileAtomically(state + "/outside/data/file", "x", 0644, false));
+  EXPECT_TRUE(CheckParts(state, "j"));
+  std::filesystem::remove(second + "/output");
+  std::filesystem::create_directory_symlink(state + "/outside", second + "/output");
+  EXPECT_THAT(CheckParts(state, "j").error().message, testing::StartsWith("/opt/ml/output is a link"));
+  std::filesystem::remove_all(volume + "/output");
+  std::filesystem::create_directory_symlink(state + "/outside", volume + "/output");
+  EXPECT_FALSE(PartsWithEntries(state, "j").output_data);
+  std::filesystem::create_directory_symlink(state + "/outside", volume + "/deep");
+  EXPECT_EQ(KeepCheckpoints(state, "j", "deep/checkpoints").value(), "");
+  ASSERT_TRUE(RemoveVolume(state, "j"));
+  EXPECT_TRUE(std::filesystem::exists(state + "/outside/checkpoints/c"));
+  EXPECT_TRUE(std::filesystem::exists(state + "/outside/data/file"));
+  std::filesystem::remove_all(state);
 }
 
 TEST(Volume, WhatIsKeptStays) {

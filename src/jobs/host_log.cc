@@ -32,14 +32,14 @@ Status HostLog::Open() {
 
 Status HostLog::Read(bool to_its_end) {
   const auto line = [&](std::string_view text) { OnLine(text); };
-  std::vector<char> buffer(kReadBytes);
+  buffer_.resize(kReadBytes);
   for (int turn = 0; to_its_end || turn < kReadsATurn; ++turn) {
-    LEAT_ASSIGN_OR_RETURN(const size_t got, reader_.Read(buffer.data(), buffer.size()));
+    LEAT_ASSIGN_OR_RETURN(const size_t got, reader_.Read(buffer_.data(), buffer_.size()));
     if (const uint64_t skipped = reader_.TakeSkipped(); skipped > 0) {
       warnings_.push_back(std::to_string(skipped) +
                           " bytes of the log came faster than they could be read; metrics in them are lost");
     }
-    lines_.Add({buffer.data(), got}, line);
+    lines_.Add({buffer_.data(), got}, line);
     if (got == 0) break;
     StoreSamples();
   }

@@ -29,7 +29,8 @@ class HostLog {
 
   // From where the last reader left off.
   Status Open();
-  // What is new; of a script that runs, for a while at most.
+  // What is new; of a script that runs, for a while at most. Samples that the store refuses are stored with the next:
+  // at the log's end there is none, so the store must be one that retains (RetainingStore).
   Status Read(bool to_its_end);
   const LogTail& tail() const { return tail_; }
   std::vector<std::string> TakeWarnings() { return std::exchange(warnings_, {}); }
@@ -45,6 +46,7 @@ class HostLog {
   LogReader reader_;
   MetricReader& metrics_;
   RunObserver& observer_;
+  std::vector<char> buffer_;
   LineSplitter lines_;
   std::vector<MetricSample> samples_;  // not stored yet
   uint64_t position_stored_ = 0;

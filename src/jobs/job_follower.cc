@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/job_follower.h"
 
+#include "jobs/contract.h"
 #include "jobs/volume.h"
 
 namespace leat::jobs {
@@ -51,9 +52,10 @@ void JobFollower::OpenLogs() {
   attempt_ = state_.attempt;
   const uint32_t hosts = CheckTrainingJob(state_.request).job.instance_count;
   for (uint32_t host = 0; host < hosts; ++host) {
-    logs_.push_back(std::make_unique<Log>(Log{hosts == 1 ? "" : "algo-" + std::to_string(host + 1) + "  ",
-                                              LogReader(HostDirectory(state_directory_, job_, host)),
-                                              {}}));
+    if (only_host_ && *only_host_ != host) continue;
+    const bool is_alone = hosts == 1 || only_host_;
+    logs_.push_back(std::make_unique<Log>(
+        Log{host, is_alone ? "" : HostName(host) + "  ", LogReader(HostDirectory(state_directory_, job_, host)), {}}));
   }
 }
 
@@ -61,26 +63,26 @@ void JobFollower::OpenLogs() {
 void JobFollower::TurnToLostAttempt() {
   if (!with_log_) return;
   if (logs_.empty() || attempt_ != state_.attempt) OpenLogs();
-  for (uint32_t host = 0; host < logs_.size(); ++host) {
-    LogReader& reader = logs_[host]->reader;
-    reader = LogReader(AttemptDirectory(state_directory_, job_, state_.attempt, host), reader.position());
+  for (const auto& log : logs_) {
+    const std::string directory = AttemptDirectory(state_directory_, job_, state_.attempt, log->host);
+    log->reader = LogReader(directory, log->reader.position());
   }
 }
 
 Status JobFollower::TellLogs(bool to_their_end) {
   if (!with_log_) return {};
   if (logs_.empty() || attempt_ != state_.attempt) OpenLogs();
-  std::vector<char> buffer(kReadBytes);
+  buffer_.resize(kReadBytes);
   for (const auto& log : logs_) {
     const auto line = [&](std::string_view text) {
       if (log->prefix.empty()) return observer_.OnLogLine(job_, text);
       observer_.OnLogLine(job_, log->prefix + std::string(text));
     };
     for (int turn = 0; to_their_end || turn < kReadsATurn; ++turn) {
-      LEAT_ASSIGN_OR_RETURN(const size_t got, log->reader.Read(buffer.data(), buffer.size()));
+      LEAT_ASSIGN_OR_RETURN(const size_t got, log->reader.Read(buffer_.data(), buffer_.size()));
       if (const uint64_t skipped = log->reader.TakeSkipped(); skipped > 0)
         observer_.OnWarning(job_, std::to_string(skipped) + " bytes of the log are no longer kept");
-      log->lines.Add({buffer.data(), got}, line);
+      log->lines.Add({buffer_.data(), got}, line);
       if (got == 0) break;
     }
     if (to_their_end) log->lines.Finish(line);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,13 +17,16 @@ namespace leat::jobs {
 
 class JobFollower {
  public:
-  // `with_log`: the log is told too, each host's, from its beginning.
-  JobFollower(JobStore& store, std::string state_directory, std::string job, RunObserver& observer, bool with_log)
+  // `with_log`: the log is told too, each host's, from its beginning; with `only_host` that host's alone, which is one
+  // of the job's.
+  JobFollower(JobStore& store, std::string state_directory, std::string job, RunObserver& observer, bool with_log,
+              std::optional<uint32_t> only_host = std::nullopt)
       : store_(store),
         state_directory_(std::move(state_directory)),
         job_(std::move(job)),
         observer_(observer),
-        with_log_(with_log) {}
+        with_log_(with_log),
+        only_host_(only_host) {}
 
   // Tells what is new. True: the job has ended, and all is told.
   Result<bool> Turn();
@@ -30,7 +34,8 @@ class JobFollower {
 
  private:
   struct Log {
-    std::string prefix;  // of every line; empty with one host
+    uint32_t host;
+    std::string prefix;  // of every line; empty where one host's are told
     LogReader reader;
     LineSplitter lines;
   };
@@ -43,10 +48,12 @@ class JobFollower {
   const std::string state_directory_, job_;
   RunObserver& observer_;
   const bool with_log_;
+  const std::optional<uint32_t> only_host_;
   JobState state_;
   int64_t event_ = 0, sample_ = 0;  // told up to here
   uint32_t attempt_ = 1;            // whose logs are open
   std::vector<std::unique_ptr<Log>> logs_;
+  std::vector<char> buffer_;
 };
 
 }  // namespace leat::jobs

@@ -291,6 +291,11 @@ class SqliteJobStore final : public JobStore {
                          .Bind(event.body.dump(-1, ' ', false, Json::error_handler_t::replace))
                          .Step();
     if (code != SQLITE_DONE) return Error(code);
+    if (event.kind == "resumed") {
+      Statement unmark(database_, "DELETE FROM ended_jobs WHERE job = ?");
+      const int unmarked = unmark.Bind(number).Step();
+      return unmarked == SQLITE_DONE ? Status() : Status(Error(unmarked));
+    }
     if (event.kind != "ended") return {};
     Statement mark(database_, "INSERT OR IGNORE INTO ended_jobs(job) VALUES(?)");
     const int marked = mark.Bind(number).Step();
@@ -302,24 +307,6 @@ class SqliteJobStore final : public JobStore {
   sqlite3* const database_;
   const std::string path_;
 };
-
-uint64_t StartTicks(int64_t pid) {
-  const auto stat = ReadFile("/proc/" + std::to_string(pid) + "/stat", 1u << 14);
-  if (!stat) return 0;
-  const size_t end_of_name = stat->rfind(')');
-  if (end_of_name == std::string::npos) return 0;
-  std::istringstream fields(stat->substr(end_of_name + 1));
-  std::string field;
-  fields >> field;
-  if (field == "Z" || field == "X") return 0;     // dead already
-  for (int i = 4; i <= 22; ++i) fields >> field;  // proc(5): field 22 is the start time
-  return ParseUnsigned(field).value_or(0);
-}
-
-std::string BootId() {
-  const auto id = ReadFile("/proc/sys/kernel/random/boot_id", 64);
-  return id ? std::string(Trim(*id)) : "";
-}
 
 }  // namespace
 
@@ -338,54 +325,6 @@ Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_direct
 Result<JobState> JobStore::Load(const std::string& training_job) {
   LEAT_ASSIGN_OR_RETURN(const auto events, Events(JobKind::kTraining, training_job));
   return Fold(events);
-}
-
-Status JobStore::EndAbandonedTuning(int64_t now_ns) {
-  LEAT_ASSIGN_OR_RETURN(const auto names, Unfinished(JobKind::kTuning));
-  for (const auto& name : names) {
-    LEAT_ASSIGN_OR_RETURN(const auto events, Events(JobKind::kTuning, name));
-    JobState state = Fold(events);
-    if (state.IsTerminal() || IsAlive(state.supervisor)) continue;
-    const auto lock = TakeJobLock(TuningLockPath(state_directory_, name));
-    if (!lock) {
-      if (lock.error().code != ErrorCode::kBusy) {
-        LogWarning("tuning job " + name + ": whether its process still runs is not known: " + lock.error().message);
-      }
-      continue;
-    }
-    // It may have ended in good order between our reading and its letting go.
-    LEAT_ASSIGN_OR_RETURN(const auto events_now, Events(JobKind::kTuning, name));
-    state = Fold(events_now);
-    if (state.IsTerminal()) continue;
-    for (const auto& event : events_now) {
-      if (event.kind != "trial") continue;
-      const std::string child = event.body.value("job", "");
-      const auto running = Load(child);
-      if (!running || running->IsTerminal()) continue;
-      LEAT_RETURN_IF_ERROR(Append(JobKind::kTraining, child, {"stop_requested", now_ns, {{"level", 1}}}));
-    }
-    LEAT_RETURN_IF_ERROR(
-        Append(JobKind::kTuning, name,
-               {"ended",
-                now_ns,
-                {{"status", "Failed"},
-                 {"secondary", "Failed"},
-                 {"message", "Tuning job failed"},
-                 {"failure_reason", "InternalServerError: leat tune (process " + std::to_string(state.supervisor.pid) +
-                                        ") ended before the job did"}}}));
-  }
-  return {};
-}
-
-ProcessIdentity ThisProcess() { return {getpid(), StartTicks(getpid()), BootId()}; }
-
-bool IsAlive(const ProcessIdentity& process) {
-  return process.pid > 0 && process.boot_id == BootId() && StartTicks(process.pid) == process.start_ticks &&
-         process.start_ticks != 0;
-}
-
-Json ToJson(const ProcessIdentity& process) {
-  return {{"pid", process.pid}, {"start_ticks", process.start_ticks}, {"boot_id", process.boot_id}};
 }
 
 int64_t WallTimeNs() {

@@ -51,20 +51,11 @@ class JobStore {
   virtual Status Remove(JobKind kind, const std::string& name) = 0;
 
   Result<JobState> Load(const std::string& training_job);
-  // Ends every tuning job whose process is gone as Failed, and asks its training jobs to stop. Called at the start of
-  // every command. Gone means both that nobody holds the job's lock and that no such process runs here: with a state
-  // directory that machines or containers share, the process alone would tell nothing.
-  Status EndAbandonedTuning(int64_t now_ns);
 
  protected:
   explicit JobStore(std::string state_directory) : state_directory_(std::move(state_directory)) {}
   const std::string state_directory_;
 };
-
-// The calling process; and whether a process still lives.
-ProcessIdentity ThisProcess();
-bool IsAlive(const ProcessIdentity& process);
-Json ToJson(const ProcessIdentity& process);
 
 int64_t WallTimeNs();
 

@@ -60,8 +60,9 @@ unsigned CountCpus() {
   return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
-// Lines of `nvidia-smi --list-gpus` that name one; 0 without the program or when it fails.
-unsigned CountGpus(const std::vector<std::string>& environment, std::vector<std::string>& warnings) {
+// Lines of `nvidia-smi --list-gpus` that name one, "GPU 0: Some Name (UUID: GPU-...)"; none without the program or when
+// it fails. Indented ones name MIG devices.
+void ListGpus(const std::vector<std::string>& environment, Hardware& hardware, std::vector<std::string>& warnings) {
   TrainerCommand command;
   command.arguments = {"nvidia-smi", "--list-gpus"};
   for (const auto& entry : environment) {
@@ -71,23 +72,32 @@ unsigned CountGpus(const std::vector<std::string>& environment, std::vector<std:
   if (!ran && ran.error().code == ErrorCode::kTimedOut) {
     warnings.push_back(ran.error().message + ": SM_NUM_GPUS is 0; see whether nvidia-smi --list-gpus ends by hand");
   }
-  if (!ran || ran->exit_code != 0) return 0;
-  unsigned gpus = 0;
-  for (size_t at = 0; (at = ran->text.find("GPU ", at)) != std::string::npos; ++at) {
-    if (at == 0 || ran->text[at - 1] == '\n') ++gpus;
+  if (!ran || ran->exit_code != 0) return;
+  for (const auto& line : Split(ran->text, '\n')) {
+    if (!line.starts_with("GPU ")) continue;
+    ++hardware.gpus;
+    const size_t begin = line.find("GPU-");
+    if (begin != std::string::npos) hardware.uuids.push_back(line.substr(begin, line.find(')', begin) - begin));
   }
-  return gpus;
+  if (hardware.uuids.size() != hardware.gpus) hardware.uuids.clear();
 }
 
-// The devices that CUDA_VISIBLE_DEVICES names: CUDA reads up to the first that is none.
-std::vector<std::string> NamedDevices(const std::string& visible) {
-  std::vector<std::string> devices;
-  for (const auto& device : Split(visible, ',')) {
-    const std::string_view name = Trim(device);
-    if (name.empty() || name[0] == '-') break;
-    devices.emplace_back(name);
+// What a name in CUDA_VISIBLE_DEVICES means; absent: nothing that there is.
+std::optional<std::string> DeviceOf(const Hardware& hardware, const std::string& name) {
+  if (const auto index = ParseUnsigned(name)) {
+    if (*index >= hardware.gpus) return std::nullopt;
+    return std::to_string(*index);
   }
-  return devices;
+  if (name.starts_with("MIG-")) return name;
+  if (!name.starts_with("GPU-")) return std::nullopt;
+  if (hardware.uuids.empty()) return name;
+  std::optional<std::string> device;
+  for (size_t i = 0; i < hardware.uuids.size(); ++i) {
+    if (!hardware.uuids[i].starts_with(name)) continue;
+    if (device) return std::nullopt;  // it may be either
+    device = std::to_string(i);
+  }
+  return device;
 }
 
 }  // namespace
@@ -151,14 +161,23 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
 
 std::vector<std::string> DevicesOf(const Hardware& hardware) {
   std::vector<std::string> devices;
-  if (hardware.visible_gpus) devices = NamedDevices(*hardware.visible_gpus);
-  for (unsigned i = 0; i < hardware.gpus && !hardware.visible_gpus; ++i) devices.push_back(std::to_string(i));
-  devices.resize(std::min<size_t>(devices.size(), hardware.gpus));
+  if (hardware.gpus == 0) return devices;
+  if (!hardware.visible_gpus) {
+    for (unsigned i = 0; i < hardware.gpus; ++i) devices.push_back(std::to_string(i));
+    return devices;
+  }
+  for (const auto& name : Split(*hardware.visible_gpus, ',')) {
+    const auto device = DeviceOf(hardware, std::string(Trim(name)));
+    if (!device) break;
+    if (std::ranges::find(devices, *device) == devices.end()) devices.push_back(*device);
+  }
   return devices;
 }
 
 Hardware CountHardware(const std::vector<std::string>& environment, std::vector<std::string>& warnings) {
-  Hardware hardware{CountCpus(), CountGpus(environment, warnings), std::nullopt};
+  Hardware hardware;
+  hardware.cpus = CountCpus();
+  ListGpus(environment, hardware, warnings);
   for (const auto& entry : environment) {
     if (entry.rfind("CUDA_VISIBLE_DEVICES=", 0) == 0) hardware.visible_gpus = entry.substr(entry.find('=') + 1);
   }

@@ -17,6 +17,7 @@ namespace leat::jobs {
 struct Hardware {
   unsigned cpus = 1, gpus = 0;
   std::optional<std::string> visible_gpus;  // the caller's CUDA_VISIBLE_DEVICES, which names fewer GPUs than there are
+  std::vector<std::string> uuids;           // of each GPU ("GPU-..."), in order of their indices; empty: not known
 };
 struct InstanceSize {
   unsigned cpus = 0, gpus = 0;
@@ -31,7 +32,9 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
 
 // Processors and GPUs of this machine; `environment` (NAME=value) tells where nvidia-smi is, and names the GPUs.
 Hardware CountHardware(const std::vector<std::string>& environment, std::vector<std::string>& warnings);
-// The GPUs that there are, by the names that CUDA_VISIBLE_DEVICES has for them.
+// The GPUs that there are, each once: by its index where it has one, whether CUDA_VISIBLE_DEVICES says "1" or
+// "GPU-5e9d" (NVIDIA CUDA C++ Programming Guide, environment variables: a UUID may be shortened, and what follows a
+// name that is none is not read), else by its name: a MIG device is one of its own.
 std::vector<std::string> DevicesOf(const Hardware& hardware);
 // STATE/instance-types.json; an empty object without one. Fails when it cannot be read.
 Result<Json> ReadInstanceTypes(const std::string& state_directory);

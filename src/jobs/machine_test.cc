@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "base/file.h"
+#include "jobs/jobs_testing.h"
 #include "jobs/trainer_process.h"
 
 namespace leat::jobs {
@@ -58,6 +60,37 @@ TEST(Machine, TheTableHasTheLastWord) {
   EXPECT_EQ(known.visible_gpus, "0,1");
   EXPECT_EQ(FitMachine("ml.own.box", {96, 8, std::nullopt}, table, warnings).cpus, 3u);
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("has 2 gpus, this machine 8")));
+}
+
+constexpr const char* kGpus = R"(GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5e9d1a00-0000-0000-0000-000000000000)
+  MIG 1g.10gb     Device  0: (UUID: MIG-77c1f2a8-0000-0000-0000-000000000000)
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-5e9d2b11-1111-1111-1111-111111111111)
+GPU 2: NVIDIA H100 80GB HBM3 (UUID: GPU-a0000000-2222-2222-2222-222222222222)
+)";
+
+TEST(Machine, KnowsGpusByTheirUuids) {
+  const TestDirectory programs;
+  ASSERT_TRUE(WriteFileAtomically(programs.path() + "/gpus", kGpus, 0644, false));
+  ASSERT_TRUE(WriteFileAtomically(
+      programs.path() + "/nvidia-smi",
+      "#!/bin/sh\n[ \"$*\" = --list-gpus ] && exec /bin/cat '" + programs.path() + "/gpus'\n", 0755, false));
+  std::vector<std::string> warnings;
+  Hardware hardware = CountHardware({"PATH=" + programs.path()}, warnings);
+  EXPECT_EQ(hardware.gpus, 3u);
+  const auto devices = [&](const char* visible) {
+    hardware.visible_gpus = visible;
+    return DevicesOf(hardware);
+  };
+  EXPECT_THAT(devices("GPU-a0000000-2222-2222-2222-222222222222,GPU-5e9d1"), ElementsAre("2", "0"));
+  EXPECT_THAT(devices("GPU-5e9d2b11, 1,2,2"), ElementsAre("1", "2"));  // each once
+  EXPECT_THAT(devices("MIG-77c1f2a8-0000-0000-0000-000000000000,2"),
+              ElementsAre("MIG-77c1f2a8-0000-0000-0000-000000000000", "2"));
+  for (const char* none : {"", "-1", "3,0", "GPU-5e9d,0", "GPU-b,0", "none"}) {
+    EXPECT_THAT(devices(none), ElementsAre()) << none;
+  }
+  hardware = CountHardware({"PATH=" + programs.path(), "CUDA_VISIBLE_DEVICES=GPU-a,MIG-1"}, warnings);
+  EXPECT_THAT(DevicesOf(hardware), ElementsAre("2", "MIG-1"));
+  EXPECT_TRUE(warnings.empty());
 }
 
 TEST(Program, ThatDoesNotEndIsKilled) {

@@ -13,7 +13,7 @@
 
 #include "base/random.h"
 #include "jobs/gunzip.h"
-#include "sim/memory_object_store.h"
+#include "jobs/jobs_testing.h"
 
 namespace leat::jobs {
 namespace {
@@ -22,18 +22,6 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 constexpr std::chrono::milliseconds kLook{2};
-
-class Buckets final : public RepositoryFactory {
- public:
-  Result<Repository> Open(const std::string& url, unsigned) override {
-    const auto found = stores.find(url);
-    if (found == stores.end()) return Fail(ErrorCode::kNoSuchBucket, url + " does not exist");
-    return Repository{found->second, &found->second->counters()};
-  }
-  std::map<std::string, std::shared_ptr<sim::MemoryObjectStore>> stores = {
-      {"s3://bucket", std::make_shared<sim::MemoryObjectStore>(sim::MemoryObjectStoreOptions{.threads = 4})},
-      {"s3://other", std::make_shared<sim::MemoryObjectStore>()}};
-};
 
 std::string RandomBytes(size_t size, uint64_t seed) {
   Random random(seed);
@@ -66,21 +54,18 @@ std::string Record(const std::string& payload) {
 class PipeFeedTest : public testing::Test {
  protected:
   PipeFeedTest() {
-    char name[] = "/tmp/leat-pipe-XXXXXX";
-    directory_ = mkdtemp(name);
     channel_.name = "train";
     channel_.input_mode = InputMode::kPipe;
     channel_.s3 = S3Source{"s3://bucket/p/"};
   }
-  ~PipeFeedTest() override { fs::remove_all(directory_); }
 
-  sim::MemoryObjectStore& bucket() { return *buckets_.stores.at("s3://bucket"); }
+  sim::MemoryObjectStore& bucket() { return buckets_.bucket(); }
   std::unique_ptr<PipeFeed> Start(HostShare share = {}) {
-    auto feed = PipeFeed::Start(buckets_, channel_, share, directory_);
+    auto feed = PipeFeed::Start(buckets_, channel_, share, directory_.path());
     EXPECT_TRUE(feed) << feed.error().message;
     return feed ? std::move(*feed) : nullptr;
   }
-  std::string PathOf(int epoch) { return directory_ + "/train_" + std::to_string(epoch); }
+  std::string PathOf(int epoch) { return directory_.path() + "/train_" + std::to_string(epoch); }
   // As a script does it: the pipe may not be there yet.
   FileDescriptor Open(int epoch) {
     for (;;) {
@@ -105,9 +90,10 @@ class PipeFeedTest : public testing::Test {
     return feed.failure()->message;
   }
 
-  Buckets buckets_;
+  Buckets buckets_{{.threads = 4}};
+  sim::MemoryObjectStore& other_ = buckets_.Add("s3://other");
   Channel channel_;
-  std::string directory_;
+  const TestDirectory directory_;
 };
 
 TEST_F(PipeFeedTest, GivesAllObjectsInTheOrderOfTheirKeysEveryEpoch) {
@@ -250,7 +236,7 @@ TEST_F(PipeFeedTest, FeedsTheLinesOfAnAugmentedManifest) {
   bucket().PutObject("img/1", "first");
   bucket().PutObject("img/2", "");
   bucket().PutObject("img/3", big);
-  buckets_.stores.at("s3://other")->PutObject("4", "fourth");
+  other_.PutObject("4", "fourth");
   bucket().PutObject("m.jsonl",
                      "{\"image-ref\": \"s3://bucket/img/1\", \"class\": 1, \"x\": 0}\n"
                      "{\"image-ref\": \"s3://bucket/img/2\", \"class\": {\"a\": [1.0]}}\n"
@@ -349,11 +335,11 @@ TEST_F(PipeFeedTest, StopsWhereverItIs) {
     feed.reset();
     EXPECT_EQ(ReadUpTo(reader, SIZE_MAX), "");
   }
-  EXPECT_TRUE(fs::is_empty(directory_));
+  EXPECT_TRUE(fs::is_empty(directory_.path()));
 }
 
 TEST_F(PipeFeedTest, WhatIsWrongFromTheStartIsToldAtTheStart) {
-  const auto fails = [&] { return PipeFeed::Start(buckets_, channel_, {}, directory_).error().message; };
+  const auto fails = [&] { return PipeFeed::Start(buckets_, channel_, {}, directory_.path()).error().message; };
   EXPECT_THAT(fails(), HasSubstr("No S3 objects found under S3 URL \"s3://bucket/p/\""));
   bucket().PutObject("p/a", "1");
   bucket().PutObject("m", "{\"a\": 1}\n{\"b\": 1}\n");
@@ -365,11 +351,11 @@ TEST_F(PipeFeedTest, WhatIsWrongFromTheStartIsToldAtTheStart) {
   channel_.s3->attribute_names = {"a-ref"};
   EXPECT_THAT(fails(), HasSubstr("s3://absent does not exist"));
   channel_.s3 = S3Source{"s3://bucket/p/"};
-  EXPECT_TRUE(fs::is_empty(directory_));
+  EXPECT_TRUE(fs::is_empty(directory_.path()));
   fs::create_symlink("/etc/passwd", PathOf(0));
   EXPECT_THAT(fails(), HasSubstr("something of that name is there"));
-  fs::remove_all(directory_);
-  EXPECT_THAT(fails(), HasSubstr(directory_));
+  fs::remove_all(directory_.path());
+  EXPECT_THAT(fails(), HasSubstr(directory_.path()));
 }
 
 TEST_F(PipeFeedTest, AScriptThatPutsSomethingElseInThePipesPlace) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace leat::jobs {
 
 Json ToJson(const Placement& placement) {
@@ -16,11 +18,16 @@ Placement PlacementFrom(const Json& json) {
 
 bool ResourcePool::IsFree(const std::string& gpu) const { return std::ranges::find(taken_, gpu) == taken_.end(); }
 
+size_t ResourcePool::gpus_free() const {
+  return static_cast<size_t>(std::ranges::count_if(gpus_, [&](const auto& gpu) { return IsFree(gpu); }));
+}
+
 std::optional<Placement> ResourcePool::Take(InstanceSize size, unsigned hosts,
                                             const std::vector<std::string>& visible) {
   std::vector<std::string> usable, free;
-  for (const auto& gpu : gpus_) {
-    if (std::ranges::find(visible, gpu) == visible.end()) continue;
+  for (const auto& gpu : visible) {
+    const bool is_index = ParseUnsigned(gpu).has_value();
+    if (is_index && std::ranges::find(gpus_, gpu) == gpus_.end()) continue;
     usable.push_back(gpu);
     if (IsFree(gpu)) free.push_back(gpu);
   }

@@ -25,14 +25,14 @@ class ResourcePool {
  public:
   ResourcePool(unsigned cpus, std::vector<std::string> gpus) : cpus_(cpus), cpus_free_(cpus), gpus_(std::move(gpus)) {}
 
-  // Room for `hosts` of that size, on GPUs that are among `visible`; absent: it does not fit now. What is larger than
-  // the machine gets the whole machine.
+  // Room for `hosts` of that size, on GPUs that are among `visible` (DevicesOf), in its order; absent: it does not fit
+  // now. What is larger than the machine gets the whole machine. A device without an index is one beside the pool's.
   std::optional<Placement> Take(InstanceSize size, unsigned hosts, const std::vector<std::string>& visible);
   // What a job has had before: the supervisor was started anew.
   void TakeAgain(const Placement& placement);
   void Return(const Placement& placement);
   unsigned cpus_free() const { return cpus_free_; }
-  size_t gpus_free() const { return gpus_.size() - taken_.size(); }
+  size_t gpus_free() const;
 
  private:
   bool IsFree(const std::string& gpu) const;

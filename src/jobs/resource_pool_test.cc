@@ -42,6 +42,19 @@ TEST(ResourcePool, WhatIsLargerThanTheMachineGetsAllOfIt) {
   EXPECT_EQ(pool.gpus_free(), 1u);
 }
 
+TEST(ResourcePool, ADeviceWithoutAnIndexIsGivenOnceToo) {
+  ResourcePool pool(8, {"0", "1"});
+  const auto first = pool.Take({1, 1}, 1, {"MIG-a"});
+  ASSERT_TRUE(first);
+  EXPECT_THAT(first->gpus, ElementsAre(ElementsAre("MIG-a")));
+  EXPECT_FALSE(pool.Take({1, 1}, 1, {"MIG-a"}));
+  EXPECT_EQ(pool.gpus_free(), 2u);
+  EXPECT_THAT(pool.Take({1, 2}, 1, {"1", "0"})->gpus, ElementsAre(ElementsAre("1", "0")));
+  EXPECT_THAT(pool.Take({1, 1}, 1, {"7"})->gpus, ElementsAre(ElementsAre()));  // no such GPU
+  pool.Return(*first);
+  EXPECT_TRUE(pool.Take({1, 1}, 1, {"MIG-a"}));
+}
+
 TEST(ResourcePool, APlacementSurvivesARestart) {
   ResourcePool before(8, kAll), after(8, kAll);
   const auto placement = before.Take({2, 2}, 1, kAll);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,6 +54,9 @@ class FileSystemResolver {
   virtual Result<ReadCounters> ReadsOf(const std::string& file_system_id) {
     return Fail(ErrorCode::kNotSupported, "reads of " + file_system_id + " are not counted");
   }
+  // One that was resolved and can be read no more, because whoever serves it has ended; resolved again, it is mounted
+  // again. Empty: there is none.
+  virtual std::string LostFileSystem() { return ""; }
 };
 
 struct Repository {
@@ -66,6 +70,18 @@ class RepositoryFactory {
   // "s3://bucket" or "file:///directory". `connections`: how many requests will be in flight. A store of its own each
   // time.
   virtual Result<Repository> Open(const std::string& url, unsigned connections) = 0;
+};
+
+// What a job's script is given beside the contract, by whoever runs the job. There while the job is run.
+class ScriptService {
+ public:
+  virtual ~ScriptService() = default;
+  struct Given {
+    std::map<std::string, std::string> variables;  // the job's own Environment has the last word
+    std::vector<std::string> warnings;             // told once
+  };
+  // Before the script starts or is taken up; on the job's thread, may block for seconds.
+  virtual Result<Given> Begin() = 0;
 };
 
 // Told what happens, on the job's own thread; must return soon.

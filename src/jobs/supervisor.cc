@@ -2,6 +2,7 @@
 #include "jobs/supervisor.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/log.h"
 #include "jobs/describe.h"
@@ -11,8 +12,6 @@
 namespace leat::jobs {
 namespace {
 
-constexpr std::chrono::seconds kAgainAfter{10};
-
 class SilentObserver final : public RunObserver {
  public:
   void OnStatus(const std::string&, const std::string&, const std::string&) override {}
@@ -21,20 +20,30 @@ class SilentObserver final : public RunObserver {
   void OnWarning(const std::string&, const std::string&) override {}
 };
 
-std::string VariableOf(const std::vector<std::string>& environment, const std::string& name) {
+// What of it a job in that environment may use.
+Hardware VisibleIn(const std::vector<std::string>& environment, Hardware hardware) {
+  const std::string name = "CUDA_VISIBLE_DEVICES=";
   for (const auto& entry : environment) {
-    if (entry.rfind(name + "=", 0) == 0) return entry.substr(name.size() + 1);
+    if (entry.starts_with(name)) hardware.visible_gpus = entry.substr(name.size());
   }
-  return "";
+  return hardware;
+}
+
+// The environment that a supervisor happens to be started in is one of its callers' only.
+Hardware WholeMachine(Hardware hardware) {
+  hardware.visible_gpus = std::nullopt;
+  return hardware;
 }
 
 }  // namespace
 
-Supervisor::Supervisor(std::string state_directory, JobStore& store, JobServicesFactory& factory, Hardware hardware)
+Supervisor::Supervisor(std::string state_directory, JobStore& store, JobServicesFactory& factory, Hardware hardware,
+                       std::chrono::milliseconds again_after)
     : state_directory_(std::move(state_directory)),
       store_(store),
       factory_(factory),
-      hardware_(std::move(hardware)),
+      hardware_(WholeMachine(std::move(hardware))),
+      again_after_(again_after),
       pool_(hardware_.cpus, DevicesOf(hardware_)) {}
 
 Supervisor::~Supervisor() {
@@ -68,11 +77,11 @@ void Supervisor::ReapEnded() {
     running.thread.join();
     pool_.Return(running.placement);
     if (running.outcome) {
-      factory_.OnEnded(at->first);
+      Settle(at->first);
     } else if (running.outcome.error().code == ErrorCode::kBusy || running.outcome.error().code == ErrorCode::kIo) {
-      // Its trainer runs on another machine, or its end could not be stored.
+      // Its trainer runs on another machine, or the store could not be read.
       LogError("job " + at->first + ": " + running.outcome.error().message + "; it is looked at again");
-      again_at_[at->first] = std::chrono::steady_clock::now() + kAgainAfter;
+      again_at_[at->first] = std::chrono::steady_clock::now() + again_after_;
     } else {
       GiveUp(at->first, running.outcome.error().message);
     }
@@ -82,28 +91,72 @@ void Supervisor::ReapEnded() {
 
 void Supervisor::GiveUp(const std::string& name, const std::string& reason) {
   LogError("job " + name + " cannot be run: " + reason);
-  const Status told = store_.Append(JobKind::kTraining, name,
-                                    {"ended",
-                                     WallTimeNs(),
-                                     {{"status", "Failed"},
-                                      {"secondary", "Failed"},
-                                      {"message", "Training job failed"},
-                                      {"failure_reason", "InternalServerError: " + reason}}});
-  if (told) {
-    factory_.OnEnded(name);
-  } else {
-    LogError("job " + name + ": " + told.error().message);
-    again_at_[name] = std::chrono::steady_clock::now() + kAgainAfter;
+  End(name, {{"status", "Failed"},
+             {"secondary", "Failed"},
+             {"message", "Training job failed"},
+             {"failure_reason", "InternalServerError: " + reason}});
+}
+
+void Supervisor::End(const std::string& name, Json outcome) {
+  const Status told = StoreOf(name).Append(JobKind::kTraining, name, {"ended", WallTimeNs(), std::move(outcome)});
+  if (told) return Settle(name);
+  LogError("job " + name + ": " + told.error().message);
+  again_at_[name] = std::chrono::steady_clock::now() + again_after_;
+}
+
+void Supervisor::Settle(const std::string& name) {
+  const Status stored = StoreOf(name).Flush();
+  if (!stored && stored.error().code != ErrorCode::kNotFound) {
+    LogError("job " + name + " has ended, which cannot be stored yet: " + stored.error().message);
+    again_at_[name] = std::chrono::steady_clock::now() + again_after_;
+    return;
   }
+  stores_.erase(name);
+  factory_.OnEnded(name);
+}
+
+RetainingStore& Supervisor::StoreOf(const std::string& name) {
+  auto& store = stores_[name];
+  if (!store) store = std::make_unique<RetainingStore>(state_directory_, store_, name);
+  return *store;
+}
+
+void Supervisor::EndOverdue(const std::vector<std::string>& unfinished, const std::vector<std::string>& to_stop) {
+  std::map<std::string, int64_t> waits_until;
+  for (const auto& name : unfinished) {
+    if (running_.contains(name) || stores_.contains(name) || std::ranges::binary_search(to_stop, name)) continue;
+    const auto known = waits_until_.find(name);
+    const auto until = known != waits_until_.end() ? known->second : WaitsUntil(name);
+    if (!until) continue;
+    if (WallTimeNs() < *until) {
+      waits_until.emplace(name, *until);
+      continue;
+    }
+    LogInfo("job " + name + " has waited for longer than its MaxWaitTimeInSeconds");
+    End(name, {{"status", "Stopped"},
+               {"secondary", "MaxWaitTimeExceeded"},
+               {"message", "Training job waited for longer than MaxWaitTimeInSeconds provided"}});
+  }
+  waits_until_ = std::move(waits_until);
+}
+
+std::optional<int64_t> Supervisor::WaitsUntil(const std::string& name) {
+  const auto state = store_.Load(name);
+  if (!state) return std::nullopt;
+  const auto max_wait_s = CheckTrainingJob(state->request).job.max_wait_s;
+  if (state->IsTerminal() || !state->placement.empty() || !max_wait_s) return std::numeric_limits<int64_t>::max();
+  return state->created_ns + *max_wait_s * 1'000'000'000;
 }
 
 Result<bool> Supervisor::Turn() {
   ReapEnded();
   LEAT_ASSIGN_OR_RETURN(const auto unfinished, store_.Unfinished(JobKind::kTraining));
   LEAT_ASSIGN_OR_RETURN(const auto to_stop, store_.UnfinishedToStop());
+  EndOverdue(unfinished, to_stop);
   const auto now = std::chrono::steady_clock::now();
   size_t left = 0;
   bool is_full = false;
+  std::set<std::string> queued;
   // Trainers of an earlier supervisor hold their share before anybody else gets one. What is wrong with one job holds
   // up no other.
   for (const bool had_started : {true, false}) {
@@ -114,14 +167,26 @@ Result<bool> Supervisor::Turn() {
         if (now < again->second) continue;
         again_at_.erase(again);
       }
+      if (const auto ended = stores_.find(name); ended != stores_.end() && ended->second->has_ended()) {
+        Settle(name);
+        if (stores_.contains(name)) ++left;
+        continue;
+      }
       const bool stops = std::ranges::binary_search(to_stop, name);
-      if (!had_started && is_full && !stops) {
+      // A queued job that stops needs no room on the machine, but a thread for a moment.
+      if (!had_started && (stops ? running_.size() >= kRunningMax + kStoppingMax : is_full)) {
         ++left;
+        continue;
+      }
+      if (had_started && queued_.contains(name)) {  // thousands of them are not read again at every turn
+        queued.insert(name);
         continue;
       }
       const auto state = store_.Load(name);
       if (!state && state.error().code == ErrorCode::kCorrupt) GiveUp(name, state.error().message);
-      if (!state || state->IsTerminal() || state->placement.empty() == had_started) continue;
+      if (!state || state->IsTerminal()) continue;
+      if (had_started && state->placement.empty()) queued.insert(name);
+      if (state->placement.empty() == had_started) continue;
       std::optional<Placement> placement = Placement{};
       if (had_started) {
         placement = PlacementFrom(state->placement);
@@ -142,6 +207,7 @@ Result<bool> Supervisor::Turn() {
         }
       }
       Status started;
+      queued.erase(name);
       if (!had_started && !stops)
         started = store_.Append(JobKind::kTraining, name, {"placed", WallTimeNs(), ToJson(*placement)});
       if (started) started = Start(name, *state, *placement);
@@ -151,11 +217,12 @@ Result<bool> Supervisor::Turn() {
         GiveUp(name, started.error().message);
       } else {
         LogError("job " + name + ": " + started.error().message);
-        again_at_[name] = now + kAgainAfter;
+        again_at_[name] = now + again_after_;
         ++left;
       }
     }
   }
+  queued_ = std::move(queued);
   return left > 0 || !running_.empty();
 }
 
@@ -164,10 +231,7 @@ Result<std::optional<Placement>> Supervisor::Place(const JobState& state, const 
   const TrainingJob job = CheckTrainingJob(state.request).job;
   const auto size = CountedSize(job.instance_type, table);
   if (!size) return std::optional(Placement{});
-  Hardware hardware = hardware_;
-  if (const std::string visible = VariableOf(factory_.For(name).environment, "CUDA_VISIBLE_DEVICES"); !visible.empty())
-    hardware.visible_gpus = visible;
-  return pool_.Take(*size, job.instance_count, DevicesOf(hardware));
+  return pool_.Take(*size, job.instance_count, DevicesOf(VisibleIn(factory_.For(name).environment, hardware_)));
 }
 
 void Supervisor::TellItWaits(const std::string& name) {
@@ -185,14 +249,13 @@ Status Supervisor::Start(const std::string& name, const JobState& state, const P
   auto running = std::make_unique<Running>();
   running->placement = placement;
   running->services = factory_.For(name);
+  running->store = &StoreOf(name);
   const TrainingJob job = CheckTrainingJob(state.request).job;
   std::vector<Machine> machines;
   LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory_));
   for (uint32_t host = 0; host < job.instance_count; ++host) {
     std::vector<std::string> warnings;
-    Hardware hardware = hardware_;
-    if (const std::string visible = VariableOf(running->services.environment, "CUDA_VISIBLE_DEVICES"); !visible.empty())
-      hardware.visible_gpus = visible;
+    Hardware hardware = VisibleIn(running->services.environment, hardware_);
     if (placement.is_counted && host < placement.gpus.size()) {
       std::string visible;
       for (const auto& gpu : placement.gpus[host]) visible += (visible.empty() ? "" : ",") + gpu;
@@ -216,18 +279,37 @@ Status Supervisor::Start(const std::string& name, const JobState& state, const P
   return {};
 }
 
+Result<std::map<std::string, std::string>> Supervisor::BeginScriptService(const std::string& name,
+                                                                          ScriptService& service) {
+  LEAT_ASSIGN_OR_RETURN(const ScriptService::Given given, service.Begin());
+  LEAT_ASSIGN_OR_RETURN(const JobState state, store_.Load(name));
+  for (const auto& warning : given.warnings) {
+    if (std::ranges::find(state.warnings, warning) != state.warnings.end()) continue;
+    LEAT_RETURN_IF_ERROR(store_.Append(JobKind::kTraining, name, {"warning", WallTimeNs(), {{"text", warning}}}));
+  }
+  return given.variables;
+}
+
 void Supervisor::RunJob(const std::string& name, Running& running, std::vector<Machine> machines) {
   SilentObserver observer;
-  const RunServices services{state_directory_, store_, *running.services.file_systems, *running.services.repositories,
-                             observer,         never_, running.services.environment,   std::move(machines)};
+  RunServices services{state_directory_, *running.store, *running.services.file_systems, *running.services.repositories,
+                       observer,         never_,         running.services.environment,   std::move(machines)};
   Result<JobState> state = Fail(ErrorCode::kInternal, "");
   try {
-    state = RunTrainingJob(name, services);
+    Result<std::map<std::string, std::string>> variables;
+    if (running.services.script) variables = BeginScriptService(name, *running.services.script);
+    if (variables) {
+      services.script_variables = std::move(*variables);
+      state = RunTrainingJob(name, services);
+    } else {
+      state = Fail(variables.error());
+    }
   } catch (const std::exception& error) {
     state = Fail(ErrorCode::kInternal, std::string("an exception: ") + error.what());
   }
+  running.services.script.reset();  // waits for what it is doing, which must hold up no other job
   if (state && state->IsTerminal()) return;
-  if (state) state = Fail(ErrorCode::kIo, "its end could not be stored");
+  if (state) state = Fail(ErrorCode::kIo, "its end could not be recorded");
   running.outcome = Fail(state.error());
 }
 

@@ -18,6 +18,7 @@
 
 #include "jobs/job_store.h"
 #include "jobs/resource_pool.h"
+#include "jobs/retaining_store.h"
 #include "jobs/services.h"
 
 namespace leat::jobs {
@@ -26,7 +27,8 @@ namespace leat::jobs {
 struct JobServices {
   std::unique_ptr<FileSystemResolver> file_systems;
   std::unique_ptr<RepositoryFactory> repositories;
-  std::vector<std::string> environment;  // NAME=value
+  std::vector<std::string> environment;        // NAME=value
+  std::shared_ptr<ScriptService> script = {};  // may be null
 };
 class JobServicesFactory {
  public:
@@ -38,13 +40,18 @@ class JobServicesFactory {
 class Supervisor {
  public:
   static constexpr size_t kRunningMax = 64;
-  Supervisor(std::string state_directory, JobStore& store, JobServicesFactory& factory, Hardware hardware);
+  static constexpr size_t kStoppingMax = 64;  // jobs beside those that end before they were started
+  static constexpr std::chrono::milliseconds kAgainAfter{10'000};
+  // `again_after`: when a job that cannot be run, or whose end cannot be stored, is looked at again.
+  Supervisor(std::string state_directory, JobStore& store, JobServicesFactory& factory, Hardware hardware,
+             std::chrono::milliseconds again_after = kAgainAfter);
   ~Supervisor();  // waits for the running jobs; a process that will not wait ends by _exit
   Supervisor(const Supervisor&) = delete;
 
   // Something has changed: a job was submitted, or asked to stop.
   void Wake();
-  // Takes in what has ended and starts what fits. False: no job is left.
+  // Takes in what has ended and starts what fits; a job that has waited for longer than its MaxWaitTimeInSeconds ends.
+  // False: no job is left.
   Result<bool> Turn();
   // Until Wake, the end of a job, or `longest`.
   void Wait(std::chrono::milliseconds longest);
@@ -53,26 +60,40 @@ class Supervisor {
   struct Running {
     Placement placement;
     JobServices services;
+    RetainingStore* store = nullptr;  // its thread's, until that has ended
     std::thread thread;
     Status outcome;          // its thread's, until that has ended: why the job has not
     bool has_ended = false;  // protected by mutex_
   };
   Status Start(const std::string& name, const JobState& state, const Placement& placement);
   void RunJob(const std::string& name, Running& running, std::vector<Machine> machines);
+  Result<std::map<std::string, std::string>> BeginScriptService(const std::string& name, ScriptService& service);
   // Absent: it does not fit now.
   Result<std::optional<Placement>> Place(const JobState& state, const std::string& name);
   void TellItWaits(const std::string& name);
   void ReapEnded();
+  // Of the jobs that have not begun, ends those whose MaxWaitTimeInSeconds is over.
+  void EndOverdue(const std::vector<std::string>& unfinished, const std::vector<std::string>& to_stop);
+  // When that is, in wall time. Absent: it cannot be read now.
+  std::optional<int64_t> WaitsUntil(const std::string& name);
   // Ends it as Failed: nobody can run it.
   void GiveUp(const std::string& name, const std::string& reason);
+  void End(const std::string& name, Json outcome);
+  // A job whose end is recorded is forgotten, once that is stored.
+  void Settle(const std::string& name);
+  RetainingStore& StoreOf(const std::string& name);
 
   const std::string state_directory_;
   JobStore& store_;
   JobServicesFactory& factory_;
   const Hardware hardware_;
+  const std::chrono::milliseconds again_after_;
   ResourcePool pool_;
   std::map<std::string, std::unique_ptr<Running>> running_;
   std::map<std::string, std::chrono::steady_clock::time_point> again_at_;  // jobs that cannot be run now
+  std::map<std::string, std::unique_ptr<RetainingStore>> stores_;  // of jobs that run, or whose end is not stored yet
+  std::map<std::string, int64_t> waits_until_;                     // of jobs that have not begun
+  std::set<std::string> queued_;  // of the unfinished jobs those that were found without a placement
   std::string told_to_wait_;
   const StopLevel never_{0};
   std::mutex mutex_;  // protects woken_ and each Running's has_ended

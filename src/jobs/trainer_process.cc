@@ -21,6 +21,7 @@
 
 #include "base/text.h"
 #include "jobs/log_reader.h"
+#include "jobs/stoppable.h"
 
 namespace leat::jobs {
 namespace {
@@ -286,9 +287,6 @@ void TakeOwnName() {
   setsid();  // out of the terminal's group: Ctrl-C is for us to hear
   if (!files.IsTrainer()) prctl(PR_SET_PDEATHSIG, SIGQUIT);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, nullptr);
   for (int number = 1; number < 65; ++number) signal(number, SIG_DFL);
   if (!files.IsTrainer() && getppid() != files.parent) _exit(127);
   ArrangeDescriptors(command, files);
@@ -304,6 +302,8 @@ void TakeOwnName() {
     fcntl(kOutputReadFd, F_SETFL, O_NONBLOCK);
     fcntl(kReportReadFd, F_SETFL, O_NONBLOCK);
   }
+  sigset_t all;
+  sigfillset(&all);
   const int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
   const pid_t script = fork();
   if (script == 0) RunScript(command, arguments, environment, shim);
@@ -428,6 +428,19 @@ Result<ExecCommand> PrepareExec(const TrainerCommand& command) {
   return exec;
 }
 
+// The shim is born with all signals blocked: one that comes before it can hear any must not end it.
+Result<pid_t> ForkShim(const TrainerCommand& command, ExecCommand& exec, const ShimFiles& files) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t shim = fork();
+  if (shim == 0) RunShim(command, exec.arguments.data(), exec.environment.data(), files);
+  const int fork_errno = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (shim < 0) return FailErrno(fork_errno, "fork");
+  return shim;
+}
+
 bool IsLocked(int file) {
   if (flock(file, LOCK_EX | LOCK_NB) != 0) return errno == EWOULDBLOCK;
   flock(file, LOCK_UN);
@@ -470,9 +483,7 @@ Result<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const TrainerComma
   files.directory = place.get();
   files.lock = lock.get();
   files.identity = identity.c_str();
-  const pid_t shim = fork();
-  if (shim < 0) return FailErrno(errno, "fork");
-  if (shim == 0) RunShim(command, exec.arguments.data(), exec.environment.data(), files);
+  LEAT_ASSIGN_OR_RETURN(const pid_t shim, ForkShim(command, exec, files));
   // Its number is safe: nobody has waited for it yet.
   FileDescriptor process = OpenPid(shim);
   if (!process.valid()) {
@@ -543,7 +554,8 @@ Result<TrainerExit> TrainerProcess::Exit() {
   return exit;
 }
 
-Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline) {
+Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline,
+                                 const StopCheck& stopped) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   LEAT_ASSIGN_OR_RETURN(ExecCommand exec, PrepareExec(command));
   LEAT_ASSIGN_OR_RETURN(Pipe output_pipe, MakePipe());
@@ -552,9 +564,7 @@ Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::mil
   files.output_write = output_pipe.write.get();
   files.report_write = report_pipe.write.get();
   files.parent = getpid();
-  const pid_t shim = fork();
-  if (shim < 0) return FailErrno(errno, "fork");
-  if (shim == 0) RunShim(command, exec.arguments.data(), exec.environment.data(), files);
+  LEAT_ASSIGN_OR_RETURN(const pid_t shim, ForkShim(command, exec, files));
   output_pipe.write.Reset();
   report_pipe.write.Reset();
   ProgramOutput output;
@@ -562,14 +572,16 @@ Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::mil
   bool output_ended = false;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    if (left.count() <= 0) {
+    const bool is_stopped = stopped && stopped();
+    if (left.count() <= 0 || is_stopped) {
       kill(shim, SIGQUIT);  // without waiting: a process of it may stand in the kernel
+      if (is_stopped) return Fail(ErrorCode::kCancelled, "stopped");
       return Fail(ErrorCode::kTimedOut,
                   command.arguments[0] + " did not end in " + std::to_string(deadline.count()) + " ms and was killed");
     }
     pollfd waiting{output_ended ? report_pipe.read.get() : output_pipe.read.get(),
                    static_cast<short>(output_ended ? 0 : POLLIN), 0};
-    const int ready = poll(&waiting, 1, static_cast<int>(left.count()));
+    const int ready = poll(&waiting, 1, static_cast<int>(std::min(left, stopped ? kStopPoll : left).count()));
     if (ready <= 0) continue;
     if (output_ended) break;  // the shim has hung up
     const ssize_t got = read(output_pipe.read.get(), buffer, sizeof buffer);

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "jobs/services.h"
 
 namespace leat::jobs {
 
@@ -74,8 +75,9 @@ struct ProgramOutput {
   std::string text;  // its start, up to 64 KiB
   int exit_code = 0;
 };
-// Runs a small program to its end; it ends with the caller's thread at the latest. kTimedOut: it took longer than
-// `deadline`, and was killed. kNotFound: there is no such program.
-Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline);
+// Runs a program to its end; it ends with the caller's thread at the latest. kTimedOut: it took longer than `deadline`,
+// and was killed; kCancelled: it was killed because `stopped` said so. kNotFound: there is no such program.
+Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline,
+                                 const StopCheck& stopped = {});
 
 }  // namespace leat::jobs

@@ -125,6 +125,18 @@ TEST_F(TrainerProcessTest, AShimThatIsKilledLeavesNoWordAndNoScript) {
   EXPECT_EQ(adopted->Exit().error().code, ErrorCode::kNotFound);
 }
 
+// However early it comes: the shim is never without a word of how the script ended.
+TEST_F(TrainerProcessTest, IsKilledAtItsVeryBeginning) {
+  for (int i = 0; i < 50; ++i) {
+    const auto trainer = Start("exec sleep 600");
+    trainer->Kill();
+    WaitFor(*trainer);
+    const auto exit = trainer->Exit();
+    ASSERT_TRUE(exit) << exit.error().message << " (" << i << ")";
+    EXPECT_EQ(exit->code, 128 + SIGKILL);
+  }
+}
+
 TEST_F(TrainerProcessTest, AProgramThatCannotStartTellsWhy) {
   TrainerCommand command = Command("exit 0");
   command.directory = "/none";

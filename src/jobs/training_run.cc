@@ -19,14 +19,16 @@
 #include "jobs/checkpoint_sync.h"
 #include "jobs/code.h"
 #include "jobs/confinement.h"
+#include "jobs/container.h"
+#include "jobs/credentials_wait.h"
 #include "jobs/describe.h"
 #include "jobs/failure.h"
 #include "jobs/host_files.h"
 #include "jobs/host_log.h"
+#include "jobs/launch.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
 #include "jobs/pipe_feed.h"
-#include "jobs/sandbox.h"
 #include "jobs/trainer_process.h"
 #include "jobs/transfer.h"
 #include "jobs/volume.h"
@@ -39,20 +41,20 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kPollMs = 50;  // how soon a line of the log or a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
-constexpr std::chrono::seconds kEndPatience{30};  // for a process that stands in the kernel
+constexpr std::chrono::seconds kSeekCredentials{10};  // for checkpoints, while the script runs
+constexpr std::chrono::seconds kEndPatience{30};      // for a process that stands in the kernel
 
 struct Outcome {
   std::string status = "Completed", secondary = "Completed", message = "Training job completed", failure_reason;
 };
 
 // One of the machines that the job believes to run on.
-struct Host {
+struct Host : LaunchPlace {
   uint32_t number = 0;
   Machine machine;
-  std::string directory, volume;
-  SandboxView view;
   std::vector<std::unique_ptr<PipeFeed>> feeds;  // the script is gone before they are
   std::unique_ptr<CheckpointSync> checkpoints;
+  bool awaits_credentials = false;  // before its checkpoints can be copied
   std::unique_ptr<TrainerProcess> trainer;
   std::unique_ptr<HostLog> log;
   std::optional<TrainerExit> exit;
@@ -67,6 +69,7 @@ class TrainingRun {
         services_(services),
         state_directory_(services.state_directory),
         state_(std::move(state)),
+        is_taken_up_(state_.started_ns.has_value()),
         metrics_(std::move(metrics)),
         directory_(JobDirectory(services.state_directory, job.name)),
         ml_(JobVolume(services.state_directory, job.name)) {}
@@ -193,6 +196,7 @@ class TrainingRun {
 
   // Nothing is adopted from here on.
   Status ForgetTrainers() {
+    LEAT_RETURN_IF_ERROR(RemoveContainers());
     for (Host& host : hosts_) {
       host.trainer.reset();
       host.feeds.clear();
@@ -210,6 +214,7 @@ class TrainingRun {
     if (!state_.exit_code) {
       LEAT_ASSIGN_OR_RETURN(const bool adopted, AdoptTrainers());
       if (!adopted) {
+        if (is_taken_up_) LEAT_RETURN_IF_ERROR(WaitForCredentials(BucketOf(job_)));
         // It had started, and starts anew: with a log and a time of its own.
         if (state_.training_started_ns) LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt, ""));
         LEAT_RETURN_IF_ERROR(KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
@@ -238,7 +243,7 @@ class TrainingRun {
     if (!hosts_.empty()) return {};
     std::vector<Machine> machines = services_.machines;
     std::vector<std::string> warnings, names;
-    for (uint32_t i = 0; i < job_.instance_count; ++i) names.push_back("algo-" + std::to_string(i + 1));
+    for (uint32_t i = 0; i < job_.instance_count; ++i) names.push_back(HostName(i));
     if (machines.empty()) {
       LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory_));
       const Hardware hardware = CountHardware(services_.environment, warnings);
@@ -258,6 +263,7 @@ class TrainingRun {
       host.machine.current_host = names[i];
       host.directory = HostDirectory(state_directory_, job_.name, i);
       host.volume = JobVolume(state_directory_, job_.name, i);
+      host.container = ContainerName(state_directory_, job_.name, names[i]);
       LEAT_RETURN_IF_ERROR(CreateDirectories(host.directory, 0700));
     }
     return {};
@@ -309,7 +315,24 @@ class TrainingRun {
     return false;
   }
 
+  // Those of the submission were in the memory of a supervisor that is gone.
+  Status WaitForCredentials(const std::string& bucket) {
+    const Transition before = state_.transitions.back();
+    bool has_waited = false;
+    if (!credentials_deadline_) credentials_deadline_ = SteadyClock::now() + kCredentialsPatience;
+    const auto on_wait = [&] {
+      has_waited = true;
+      EnterStatus(before.status, "Waiting for AWS credentials: run leat jobs describe " + job_.name +
+                                     " with them in its environment, and it goes on");
+    };
+    LEAT_RETURN_IF_ERROR(AwaitCredentials(services_.repositories, bucket, stopped_, on_wait, *credentials_deadline_));
+    credentials_deadline_.reset();
+    if (has_waited) EnterStatus(before.status, before.message);
+    return {};
+  }
+
   Status Prepare() {
+    if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");  // in the queue
     for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(MakeVolume(job_, host.machine, host.volume));
     LEAT_RETURN_IF_ERROR(TakeBackCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
     for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(RestoreCheckpoints(host));
@@ -324,7 +347,7 @@ class TrainingRun {
       if (host.number == 0) {
         for (const auto& warning : program_.warnings) Warn(warning);
       }
-      host.view = {};
+      host.read_only.clear();
       for (const auto& channel : job_.channels) {
         const Status status = PrepareChannel(host, channel);
         if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
@@ -334,6 +357,16 @@ class TrainingRun {
     Json before = Json::object();
     for (const auto& [id, counters] : counters_before_) before[id] = ToJson(counters);
     Record("data_ready", {{"downloads", ToJson(downloads_)}, {"file_systems", before}});
+    if (!IsContained()) return {};
+    EnterStatus("Downloading", "Downloading the training image");
+    return PullImage(job_.training_image, services_.environment, stopped_);
+  }
+
+  bool IsContained() const { return !job_.training_image.empty(); }
+  // What podman has of the hosts, and what still runs there of those whose shim was killed.
+  Status RemoveContainers() {
+    if (!IsContained()) return {};
+    for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(RemoveContainer(host.container, services_.environment));
     return {};
   }
 
@@ -385,7 +418,7 @@ class TrainingRun {
       return {};
     }
     LEAT_RETURN_IF_ERROR(CreateDirectories(place));
-    host.view.read_only.emplace_back(directory, "/opt/ml/input/data/" + channel.name);
+    host.read_only.emplace_back(directory, "/opt/ml/input/data/" + channel.name);
     return {};
   }
 
@@ -404,6 +437,9 @@ class TrainingRun {
   }
   Status StartCheckpoints(Host& host) {
     if (job_.checkpoint_uri.empty()) return {};
+    // The script runs on: its copies are made once a command has brought some, or at its end.
+    host.awaits_credentials = is_taken_up_ && LacksCredentials(services_.repositories, BucketOf(job_), stopped_);
+    if (host.awaits_credentials) return {};
     auto started = CheckpointSync::Start(services_.repositories, CheckpointsOf(host));
     if (!started) return Fail(started.error().code, "CheckpointConfig: " + started.error().message);
     host.checkpoints = std::move(*started);
@@ -412,6 +448,12 @@ class TrainingRun {
   // What the script has left goes to S3 before the job ends, however it ends.
   void FlushCheckpoints() {
     for (Host& host : hosts_) {
+      if (std::exchange(host.awaits_credentials, false)) {
+        Status begun = WaitForCredentials(BucketOf(job_));
+        if (begun) begun = StartCheckpoints(host);
+        checkpoints_are_copied_ = checkpoints_are_copied_ && host.checkpoints != nullptr;
+        if (!begun) Warn("CheckpointConfig: " + begun.error().message);
+      }
       if (!host.checkpoints) continue;
       const Status flushed = host.checkpoints->Flush([this] { return StopLevelNow() > 1; });
       if (!flushed) {
@@ -457,28 +499,11 @@ class TrainingRun {
   }
 
   Status StartTrainer(Host& host) {
-    ContractPaths paths;
-    if (!options_.sandbox) paths.base = host.volume;
-    TrainerCommand command;
-    command.arguments = program_.arguments;
-    command.environment =
-        TrainerEnvironment(services_.environment, ContractEnvironment(job_, host.machine, paths, program_.name), paths);
-    command.directory = host.volume + "/code";
-    program_text_ = program_.arguments[0] + " in " + command.directory;
-    FileDescriptor filter;
-    if (options_.sandbox) {
-      LEAT_ASSIGN_OR_RETURN(filter, OpenTerminalFilter());
-      command.inherited_fd = filter.get();
-      host.view.job_directory = host.volume;
-      host.view.working_directory = paths.Code();
-      const std::string hosts = host.directory + "/hosts";
-      LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts, host.machine.hosts));
-      if (has_hosts) host.view.hosts_file = hosts;
-      command.arguments = SandboxArguments(host.view, filter.valid() ? kInheritedFd : -1, program_.arguments);
-      command.in_sandbox = true;
-    }
-    if (group_) command.groups = group_->procs_files();
-    LEAT_ASSIGN_OR_RETURN(host.trainer, TrainerProcess::Start(command, host.directory));
+    LEAT_ASSIGN_OR_RETURN(Launch launch, PrepareLaunch(job_, host.machine, host, program_, options_.sandbox,
+                                                       services_.environment, services_.script_variables));
+    program_text_ = launch.text;
+    if (group_) launch.command.groups = group_->procs_files();
+    LEAT_ASSIGN_OR_RETURN(host.trainer, TrainerProcess::Start(launch.command, host.directory));
     LEAT_RETURN_IF_ERROR(StartCheckpoints(host));
     return OpenLog(host);
   }
@@ -532,10 +557,7 @@ class TrainingRun {
     if (trainer_is_lost_) return Fail(ErrorCode::kUnavailable, lost_text_);
     if (data_failure_) return Fail(*data_failure_);
     const Host& host = FailedHost();
-    const std::string failure =
-        host.exit->code == 0
-            ? ""
-            : AlgorithmError(host.exit->code, ReadFailureFile(host.volume + "/output/failure"), host.log->tail());
+    const std::string failure = host.exit->code == 0 ? "" : FailureOf(host);
     Record("training_ended", {{"exit_code", host.exit->code},
                               {"exec_errno", host.exit->exec_errno},
                               {"failure", failure},
@@ -543,10 +565,26 @@ class TrainingRun {
     return {};
   }
 
+  std::string FailureOf(const Host& host) const {
+    const int code = host.exit->code;
+    if (IsContained()) {
+      const auto why = WhyNotStarted(job_, host.container, code, host.log->tail(), services_.environment);
+      if (why) return *why;
+    }
+    return AlgorithmError(code, ReadFailureFile(host.volume + "/output/failure"), host.log->tail());
+  }
+
   // What comes through pipes and goes to checkpoints while the script runs.
   void LookAtData(Host& host) {
     for (const auto& feed : host.feeds) {
       if (const auto failure = feed->failure(); failure && !data_failure_) data_failure_ = *failure;
+    }
+    if (host.awaits_credentials && SteadyClock::now() >= credentials_sought_ + kSeekCredentials) {
+      credentials_sought_ = SteadyClock::now();
+      if (const Status begun = StartCheckpoints(host); !begun) {
+        checkpoints_are_copied_ = false;
+        Warn(begun.error().message);
+      }
     }
     if (!host.checkpoints) return;
     if (const auto failure = host.checkpoints->TakeFailure())
@@ -557,6 +595,7 @@ class TrainingRun {
     auto exit = host.trainer->Exit();
     if (!exit) {
       trainer_is_lost_ = true;
+      if (const Status removed = RemoveContainers(); !removed) Warn(removed.error().message);
       lost_text_ = exit.error().message + " (" + host.machine.current_host + ")";
       host.exit = TrainerExit{128 + SIGKILL, 0, 0};
       return {};
@@ -566,6 +605,12 @@ class TrainingRun {
            " bytes of the log are lost: the disk of the state directory did not take them");
     }
     host.exit = *exit;
+    if (exit->code == 0 || IsStopping()) return {};
+    if (const std::string lost = services_.file_systems.LostFileSystem(); !lost.empty()) {
+      trainer_is_lost_ = true;
+      lost_text_ = "file system " + lost + " was lost under the script (exit code " + std::to_string(exit->code) +
+                   "): its daemon has ended; daemon.log in the state directory may say why";
+    }
     return {};
   }
 
@@ -602,13 +647,23 @@ class TrainingRun {
   Status Upload(const Outcome& outcome) {
     if (state_.is_uploaded) return {};  // by a supervisor that did not come to record the job's end
     const bool failed = outcome.status == "Failed";
+    if (const Status parts = CheckParts(state_directory_, job_.name); !parts) {
+      if (failed) Warn(parts.error().message);
+      return failed ? Status() : parts;
+    }
     if (!failed && !IsStopping()) EnterStatus("Uploading", "Uploading generated training model");
     MergeHosts();
     const std::string base = job_.output_path + "/" + job_.name + "/output/";
     const StopCheck given_up = [this] { return StopLevelNow() > 1; };
     const auto upload = [&](const std::string& directory, const std::string& name) -> Result<std::string> {
-      auto uri =
-          UploadDirectory(services_.repositories, ml_ + directory, base + name, job_.compress_artifacts, given_up);
+      const auto once = [&] {
+        return UploadDirectory(services_.repositories, ml_ + directory, base + name, job_.compress_artifacts, given_up);
+      };
+      auto uri = once();
+      if (!uri && uri.error().code == ErrorCode::kNoCredentials) {
+        LEAT_RETURN_IF_ERROR(WaitForCredentials(LocationOf(job_.output_path).repository));
+        uri = once();
+      }
       if (!uri) return Fail(uri.error().code, "uploading " + base + name + ": " + uri.error().message);
       return uri;
     };
@@ -647,6 +702,7 @@ class TrainingRun {
       host.feeds.clear();
       host.checkpoints.reset();
     }
+    if (const Status removed = RemoveContainers(); !removed) Warn(removed.error().message);
     EndConfinement();
     const bool are_copied =
         !job_.checkpoint_uri.empty() && (state_.exit_code ? state_.checkpoints_copied : checkpoints_are_copied_);
@@ -699,13 +755,15 @@ class TrainingRun {
   const RunServices& services_;
   const std::string& state_directory_;
   JobState state_;
+  const bool is_taken_up_;  // another run of it had begun
   std::unique_ptr<MetricReader> metrics_;
   const std::string directory_, ml_;
   const StopCheck stopped_ = [this] { return StopLevelNow() > 0; };
   std::vector<Host> hosts_;
   TrainerProgram program_;
   std::string program_text_ = "its program", lost_text_;
-  SteadyClock::time_point last_stop_poll_{};
+  SteadyClock::time_point last_stop_poll_{}, credentials_sought_{};
+  std::optional<SteadyClock::time_point> credentials_deadline_;  // of all waiting until some come
   bool trainer_is_lost_ = false, runs_elsewhere_ = false;
   FileSystemCounters downloads_;
   std::map<std::string, FileSystemCounters> counters_before_;
@@ -717,43 +775,6 @@ class TrainingRun {
 };
 
 }  // namespace
-
-Json ToJson(const RunOptions& options) {
-  return {{"sandbox", options.sandbox},
-          {"file_mode_connections", options.file_mode_connections},
-          {"python", options.python},
-          {"requirements", static_cast<int>(options.requirements)},
-          {"stop_grace_ms", options.stop_grace.count()},
-          {"submitted_from", options.submitted_from},
-          {"submission", options.submission},
-          {"tuning_job", options.tuning_job}};
-}
-
-RunOptions RunOptionsFrom(const Json& json) {
-  RunOptions options;
-  options.sandbox = json.value("sandbox", options.sandbox);
-  options.file_mode_connections = json.value("file_mode_connections", options.file_mode_connections);
-  options.python = json.value("python", options.python);
-  options.requirements = static_cast<Requirements>(json.value("requirements", 0));
-  options.stop_grace = std::chrono::milliseconds(json.value("stop_grace_ms", options.stop_grace.count()));
-  options.submitted_from = json.value("submitted_from", options.submitted_from);
-  options.submission = json.value("submission", options.submission);
-  options.tuning_job = json.value("tuning_job", options.tuning_job);
-  return options;
-}
-
-Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store) {
-  LEAT_RETURN_IF_ERROR(MetricReader::Make(job.metrics));
-  if (options.sandbox) LEAT_RETURN_IF_ERROR(CheckSandbox());
-  const Event created{"created", WallTimeNs(), {{"request", job.request}, {"options", ToJson(options)}}};
-  Status status = store.Create(JobKind::kTraining, job.name, created);
-  if (status || status.error().code != ErrorCode::kExists) return status;
-  return Fail(ErrorCode::kExists,
-              "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job "
-              "with this name already exists (" +
-                  TrainingJobArn(job.name) + "); choose another TrainingJobName (leat jobs describe " + job.name +
-                  " shows the one that has it)");
-}
 
 Result<JobState> RunTrainingJob(const std::string& name, const RunServices& services) {
   LEAT_ASSIGN_OR_RETURN(JobState state, services.store.Load(name));

@@ -4,33 +4,19 @@
 // by another process at any point: its trainer is adopted where it runs, and everything else is done again.
 #pragma once
 
-#include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "jobs/code.h"
 #include "jobs/contract.h"
 #include "jobs/event.h"
 #include "jobs/job_store.h"
 #include "jobs/services.h"
+#include "jobs/submission.h"
 #include "model/training_job.h"
 
 namespace leat::jobs {
-
-// As the job was submitted; kept with it.
-struct RunOptions {
-  bool sandbox = true;  // false: no /opt/ml, SM_* variables point into the job's directory
-  unsigned file_mode_connections = 64;
-  std::string python = "python3";
-  Requirements requirements = Requirements::kIgnore;
-  std::chrono::milliseconds stop_grace{120000};  // between SIGTERM and SIGKILL, as the service gives
-  std::string submitted_from;                    // the directory that relative paths are relative to
-  std::string submission;                        // unique to each; empty: not told
-  std::string tuning_job;                        // whose child this is; empty: nobody's
-};
-Json ToJson(const RunOptions& options);
-RunOptions RunOptionsFrom(const Json& json);
 
 struct RunServices {
   std::string state_directory;  // jobs live below it, in jobs/<name>/
@@ -41,11 +27,8 @@ struct RunServices {
   const StopLevel& stop;
   std::vector<std::string> environment;  // the submitter's, NAME=value
   std::vector<Machine> machines;         // what each host may use; empty: as many of the whole machine as are asked for
+  std::map<std::string, std::string> script_variables = {};  // ScriptService's
 };
-
-// Enters the job into the store, from where RunTrainingJob takes it. kExists: its name is taken. kInvalidArgument: its
-// metrics do not compile. What the sandbox needs is checked too.
-Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store);
 
 // Runs the job to its end, from wherever it stands; blocks for minutes or days, on the caller's thread. At most one
 // call at a time for one job, which the supervisor's lock on the state directory assures. Returns the final state, also

@@ -13,10 +13,10 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "jobs/archive.h"
+#include "jobs/jobs_testing.h"
 #include "jobs/sandbox.h"
 #include "jobs/transfer.h"
 #include "jobs/volume.h"
-#include "sim/memory_object_store.h"
 
 namespace leat::jobs {
 namespace {
@@ -24,27 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-class Bucket final : public RepositoryFactory {
- public:
-  Result<Repository> Open(const std::string& url, unsigned) override {
-    if (url != "s3://bucket") return Fail(ErrorCode::kNoSuchBucket, url + " does not exist");
-    return Repository{store, &store->counters()};
-  }
-  std::shared_ptr<sim::MemoryObjectStore> store = std::make_shared<sim::MemoryObjectStore>();
-};
-
-class Directories final : public FileSystemResolver {
- public:
-  Result<std::string> DirectoryOf(const std::string&, const std::string& path) override { return root + path; }
-  Result<FileSystemCounters> Counters(const std::string&) override {
-    FileSystemCounters counters;
-    counters.requests[0] = counters.bytes_received = ++asked * 10;
-    return counters;
-  }
-  std::string root;
-  uint64_t asked = 0;
-};
 
 class Listener final : public RunObserver {
  public:
@@ -64,17 +43,13 @@ class Listener final : public RunObserver {
 class TrainingRunTest : public testing::TestWithParam<bool> {
  protected:
   TrainingRunTest() {
-    char name[] = "/tmp/leat-run-XXXXXX";
-    root_ = mkdtemp(name);
     fs::create_directories(root_ + "/code");
-    state_directory_ = root_ + "/state";
     options_.sandbox = GetParam();
     options_.stop_grace = std::chrono::milliseconds(1500);
     file_systems_.root = root_ + "/mounted";
     fs::create_directories(file_systems_.root + "/dir");
     store_ = JobStore::Open(state_directory_).value();
   }
-  ~TrainingRunTest() override { fs::remove_all(root_); }
   void SetUp() override {
     if (!GetParam()) return;
     if (const Status status = CheckSandbox(); !status) GTEST_SKIP() << status.error().message;
@@ -103,16 +78,18 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
   RunServices Services() {
     std::vector<std::string> environment;
     for (char** entry = environ; *entry; ++entry) environment.emplace_back(*entry);
-    return {state_directory_, *store_, file_systems_, bucket_, listener_, stop_, environment, {}};
+    return {state_directory_, *store_, file_systems_, buckets_, listener_, stop_, environment, {}};
   }
   std::string LogPath(const std::string& job, uint32_t host = 0) {
     return HostDirectory(state_directory_, job, host) + "/log.0";
   }
   std::string Log() { return ReadFile(LogPath("job")).value_or(""); }
 
-  std::string root_, state_directory_;
+  const TestDirectory directory_;
+  const std::string root_ = directory_.path(), state_directory_ = root_ + "/state";
   RunOptions options_;
-  Bucket bucket_;
+  Buckets buckets_;
+  sim::MemoryObjectStore& bucket_ = buckets_.bucket();
   Directories file_systems_;
   Listener listener_;
   StopLevel stop_{0};
@@ -121,9 +98,9 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
 
 TEST_P(TrainingRunTest, FromBucketToModel) {
   for (int i = 0; i < 100; ++i)
-    bucket_.store->PutObject("data/train/d" + std::to_string(i % 3) + "/f" + std::to_string(i), "12345");
-  bucket_.store->PutObject("data/train/marker/", "");
-  bucket_.store->PutObject("data/other", "no");
+    bucket_.PutObject("data/train/d" + std::to_string(i % 3) + "/f" + std::to_string(i), "12345");
+  bucket_.PutObject("data/train/marker/", "");
+  bucket_.PutObject("data/other", "no");
   ASSERT_TRUE(WriteFileAtomically(file_systems_.root + "/dir/file", "mounted", 0644, false));
   Json request = Request(R"(#!/bin/sh
 echo "args: $*"
@@ -143,7 +120,7 @@ printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/ex
               testing::ElementsAre("Starting", "Downloading", "Training", "Uploading", "Completed"));
   EXPECT_EQ(Log(), "args: --lr 0.1\n100\n12345mounted\nfirst=0.5\nacc=0.5\nacc=0.75\n");
   EXPECT_EQ(state.model_artifacts, "s3://bucket/out/job/output/model.tar.gz");
-  const auto contents = bucket_.store->Contents();
+  const auto contents = bucket_.Contents();
   ASSERT_TRUE(contents.count("out/job/output/model.tar.gz"));
   EXPECT_TRUE(contents.count("out/job/output/output.tar.gz"));
   ASSERT_TRUE(WriteFileAtomically(root_ + "/m.tar.gz", contents.at("out/job/output/model.tar.gz"), 0644, false));
@@ -258,10 +235,10 @@ TEST_P(TrainingRunTest, StopEndsADownloadFromBothSources) {
     request["TrainingJobName"] = by_signal ? "by-signal" : "by-request";
     request["InputDataConfig"] = Json::parse(
         R"([{"ChannelName": "c", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d"}}}])");
-    bucket_.store->PutObject("d/file", "x");
+    bucket_.PutObject("d/file", "x");
     sim::Fault stall{env::RequestKind::kGet, "d/file"};
     stall.stall = true;  // a GET that never ends by itself
-    bucket_.store->AddFault(stall);
+    bucket_.AddFault(stall);
     stop_ = 0;
     listener_.on_status = [&](const std::string& secondary) {
       if (secondary != "Downloading") return;
@@ -277,10 +254,10 @@ TEST_P(TrainingRunTest, StopEndsADownloadFromBothSources) {
 }
 
 TEST_P(TrainingRunTest, AnUploadThatFailsKeepsTheModel) {
-  bucket_.store->AddFault({env::RequestKind::kPut, "out/job/output/model"});
+  bucket_.AddFault({env::RequestKind::kPut, "out/job/output/model"});
   const JobState state = Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n"));
   EXPECT_EQ(state.status, "Failed");
-  EXPECT_EQ(bucket_.store->FaultsFired(), 1);
+  EXPECT_EQ(bucket_.FaultsFired(), 1);
   const std::string volume = state_directory_ + "/jobs/job/ml";
   EXPECT_THAT(state.failure_reason, StartsWith("ClientError: uploading s3://bucket/out/job/output/model"));
   EXPECT_THAT(state.failure_reason, testing::EndsWith("; the model is kept in " + volume + "/model"));
@@ -291,16 +268,41 @@ TEST_P(TrainingRunTest, AnUploadThatFailsKeepsTheModel) {
 TEST_P(TrainingRunTest, ASecondStopGivesAnUploadUp) {
   sim::Fault stall{env::RequestKind::kPut, "out/job/output/model"};
   stall.stall = true;
-  bucket_.store->AddFault(stall);
+  bucket_.AddFault(stall);
   std::jthread impatient([&](const std::stop_token& end) {
-    while (bucket_.store->FaultsFired() == 0 && !end.stop_requested()) {
+    while (bucket_.FaultsFired() == 0 && !end.stop_requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     stop_ = 2;
   });
   EXPECT_EQ(Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n")).status, "Stopped");
-  EXPECT_EQ(bucket_.store->FaultsFired(), 1);
+  EXPECT_EQ(bucket_.FaultsFired(), 1);
   EXPECT_TRUE(fs::exists(state_directory_ + "/jobs/job/ml/model/weights"));
+  EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("the model is kept in")));
+}
+
+TEST_P(TrainingRunTest, AnUploadWithoutCredentialsWaitsForSome) {
+  for (const bool come : {true, false}) {
+    Json request = Request("printf weights > \"$SM_MODEL_DIR/weights\"; echo trained\n");
+    request["TrainingJobName"] = come ? "come" : "stopped";
+    listener_.on_line = [&](const std::string&) { buckets_.has_credentials = false; };
+    std::string message;
+    listener_.on_status = [&](const std::string& secondary) {
+      if (secondary != "Uploading") return;
+      message = store_->Load(request["TrainingJobName"])->transitions.back().message;
+      if (message.rfind("Waiting for AWS credentials", 0) != 0) return;
+      if (come) buckets_.has_credentials = true;
+      if (!come) stop_ = 1;
+    };
+    const JobState state = Run(request);
+    EXPECT_EQ(state.status, come ? "Completed" : "Stopped") << state.failure_reason;
+    EXPECT_THAT(message,
+                HasSubstr(come ? "Uploading generated training model" : "run leat jobs describe stopped with"));
+    EXPECT_EQ(bucket_.Contents().count("out/" + request["TrainingJobName"].get<std::string>() + "/output/model.tar.gz"),
+              come ? 1u : 0u);
+    buckets_.has_credentials = true;
+  }
+  EXPECT_EQ(ReadFile(state_directory_ + "/jobs/stopped/ml/model/weights").value_or(""), "weights");
   EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("the model is kept in")));
 }
 
@@ -313,9 +315,9 @@ TEST_P(TrainingRunTest, AMissingBucketIsFoundBeforeTheScriptRuns) {
 }
 
 TEST_P(TrainingRunTest, OutputThatMayNotBeListedIsTried) {
-  bucket_.store->AddFault({env::RequestKind::kList, "out", ErrorCode::kDenied});
+  bucket_.AddFault({env::RequestKind::kList, "out", ErrorCode::kDenied});
   EXPECT_EQ(Run(Request("exit 0\n")).status, "Completed");
-  EXPECT_EQ(bucket_.store->FaultsFired(), 1);
+  EXPECT_EQ(bucket_.FaultsFired(), 1);
   EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("whether it can be written shows at the end")));
 }
 
@@ -324,7 +326,7 @@ TEST_P(TrainingRunTest, CheckpointsGoToS3AndComeBack) {
       Request("cat \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"; printf c > \"${SM_MODEL_DIR%/model}/saved/ckpt/c\"\n");
   request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}, {"LocalPath", "/opt/ml/saved/ckpt/"}};
   EXPECT_EQ(Run(request).status, "Completed");
-  EXPECT_EQ(bucket_.store->Contents()["c/c"], "c");
+  EXPECT_EQ(bucket_.Contents()["c/c"], "c");
   EXPECT_FALSE(fs::exists(state_directory_ + "/jobs/job/checkpoints"));
   request["TrainingJobName"] = "next";
   EXPECT_EQ(Run(request).status, "Completed");
@@ -334,7 +336,7 @@ TEST_P(TrainingRunTest, CheckpointsGoToS3AndComeBack) {
 TEST_P(TrainingRunTest, CheckpointsThatCannotBeCopiedAreKept) {
   sim::Fault refused{env::RequestKind::kPut, "c/c", ErrorCode::kDenied};
   refused.count = 1000;
-  bucket_.store->AddFault(refused);
+  bucket_.AddFault(refused);
   Json request = Request("printf c > \"${SM_MODEL_DIR%/model}/checkpoints/c\"\n");
   request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}};
   EXPECT_EQ(Run(request).status, "Completed");
@@ -344,8 +346,8 @@ TEST_P(TrainingRunTest, CheckpointsThatCannotBeCopiedAreKept) {
 }
 
 TEST_P(TrainingRunTest, APipeFeedsTheScriptEpochByEpoch) {
-  bucket_.store->PutObject("d/a", "one ");
-  bucket_.store->PutObject("d/b", "two ");
+  bucket_.PutObject("d/a", "one ");
+  bucket_.PutObject("d/b", "two ");
   Json request = Request(
       "for epoch in 0 1; do p=$SM_CHANNEL_TRAIN\"_$epoch\"; until [ -p \"$p\" ]; do sleep 0.02; done; cat \"$p\"; "
       "done; echo\n");
@@ -359,10 +361,10 @@ TEST_P(TrainingRunTest, APipeFeedsTheScriptEpochByEpoch) {
 }
 
 TEST_P(TrainingRunTest, APipeThatCannotBeFedFailsTheJob) {
-  bucket_.store->PutObject("d/a", "one ");
+  bucket_.PutObject("d/a", "one ");
   sim::Fault refused{env::RequestKind::kGet, "d/a", ErrorCode::kDenied};
   refused.count = 1000;
-  bucket_.store->AddFault(refused);
+  bucket_.AddFault(refused);
   Json request =
       Request("until [ -p \"$SM_CHANNEL_TRAIN\"_0 ]; do sleep 0.02; done; cat \"$SM_CHANNEL_TRAIN\"_0; exit 0\n");
   request["InputDataConfig"] = Json::parse(
@@ -374,7 +376,7 @@ TEST_P(TrainingRunTest, APipeThatCannotBeFedFailsTheJob) {
 }
 
 TEST_P(TrainingRunTest, EachHostGetsItsPartOfAShardedChannel) {
-  for (const char* key : {"d/a", "d/b", "d/c", "d/d"}) bucket_.store->PutObject(key, key);
+  for (const char* key : {"d/a", "d/b", "d/c", "d/d"}) bucket_.PutObject(key, key);
   Json request = Request("ls \"$SM_CHANNEL_TRAIN\" | tr -d '\\n'; echo\n");
   request["ResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 2}};
   request["InputDataConfig"] = Json::parse(
@@ -445,7 +447,7 @@ TEST_P(TrainingRunTest, CodeFromAnArchiveInTheBucket) {
     bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
     return {};
   }));
-  bucket_.store->PutObject("src/sourcedir.tar.gz", bytes);
+  bucket_.PutObject("src/sourcedir.tar.gz", bytes);
   request["HyperParameters"]["sagemaker_submit_directory"] = "\"s3://bucket/src/sourcedir.tar.gz\"";
   EXPECT_EQ(Run(request).status, "Completed");
   EXPECT_EQ(Log(), "from an archive\n");
@@ -463,8 +465,8 @@ TEST_P(TrainingRunTest, HostsSeeEachOtherAndTheirModelsAreOne) {
   EXPECT_EQ(Log(), "algo-1 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
   EXPECT_EQ(ReadFile(LogPath("job", 1)).value_or(""), "algo-2 of [\"algo-1\",\"algo-2\"], master algo-1\nacc=0.5\n1\n");
   EXPECT_EQ(store_->Samples("job")->size(), 2u);
-  ASSERT_TRUE(WriteFileAtomically(root_ + "/m.tar.gz", bucket_.store->Contents().at("out/job/output/model.tar.gz"),
-                                  0644, false));
+  ASSERT_TRUE(
+      WriteFileAtomically(root_ + "/m.tar.gz", bucket_.Contents().at("out/job/output/model.tar.gz"), 0644, false));
   fs::create_directory(root_ + "/m");
   ASSERT_TRUE(ExtractArchive(root_ + "/m.tar.gz", root_ + "/m"));
   EXPECT_EQ(ReadFile(root_ + "/m/algo-1").value_or(""), "algo-1");
@@ -494,10 +496,10 @@ TEST_P(TrainingRunTest, AnotherSupervisorTakesTheJobUp) {
     listener.on_line = [](const std::string& line) {
       if (line == "first=0.5") raise(SIGKILL);
     };
-    Bucket bucket;  // the other one's threads are not in this process
+    Buckets buckets;  // the other one's threads are not in this process
     const StopLevel stop{0};
-    (void)RunTrainingJob("job",
-                         {state_directory_, *store, file_systems_, bucket, listener, stop, Services().environment, {}});
+    (void)RunTrainingJob(
+        "job", {state_directory_, *store, file_systems_, buckets, listener, stop, Services().environment, {}});
     _exit(1);
   }
   int status = 0;
@@ -546,6 +548,24 @@ TEST_P(TrainingRunTest, ALostTrainerWithoutARetryIsAnInternalError) {
   EXPECT_THAT(state.failure_reason, StartsWith("InternalServerError: the script's parent process ended"));
 }
 
+TEST_P(TrainingRunTest, AScriptThatFailsWithItsFileSystemIsRetried) {
+  ASSERT_TRUE(WriteFileAtomically(file_systems_.root + "/dir/file", "mounted", 0644, false));
+  Json request = Request("echo ready; exit 7\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "fsx", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-1",
+        "FileSystemAccessMode": "ro", "FileSystemType": "FSxLustre", "DirectoryPath": "/dir"}}}])");
+  request["RetryStrategy"] = {{"MaximumRetryAttempts", 1}};
+  listener_.on_line = [&](const std::string&) { file_systems_.lost = "fs-1"; };
+  JobState state = Run(request);
+  EXPECT_EQ(state.attempt, 2u);
+  EXPECT_THAT(state.failure_reason, StartsWith("InternalServerError: file system fs-1 was lost under the script"));
+  listener_.on_line = nullptr;
+  request["TrainingJobName"] = "own-fault";
+  state = Run(request);
+  EXPECT_EQ(state.attempt, 1u);
+  EXPECT_THAT(state.failure_reason, StartsWith("AlgorithmError: "));
+}
+
 INSTANTIATE_TEST_SUITE_P(Sandbox, TrainingRunTest, testing::Bool(),
                          [](const auto& about) { return about.param ? "WithSandbox" : "WithoutSandbox"; });
 
@@ -579,15 +599,15 @@ TEST(Transfer, OneFailureEndsADownload) {
 }
 
 TEST(Transfer, LargeArtifactsGoInParts) {
-  Bucket bucket;
+  Buckets buckets;
   const std::vector<std::byte> piece(5u << 20, std::byte{7});
   {
-    auto writer = OpenArtifact(bucket, "s3://bucket/big", {}).value();
+    auto writer = OpenArtifact(buckets, "s3://bucket/big", {}).value();
     for (int i = 0; i < 8; ++i) ASSERT_TRUE(writer->Write(piece));
-    EXPECT_EQ(bucket.store->Contents().count("big"), 0u);
+    EXPECT_EQ(buckets.bucket().Contents().count("big"), 0u);
     ASSERT_TRUE(writer->Finish());
   }
-  EXPECT_EQ(bucket.store->Contents().at("big"), std::string(40u << 20, '\7'));
+  EXPECT_EQ(buckets.bucket().Contents().at("big"), std::string(40u << 20, '\7'));
 }
 
 }  // namespace

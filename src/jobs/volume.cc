@@ -9,14 +9,29 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/text.h"
+
 namespace leat::jobs {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool IsDirectoryWithEntries(const std::string& path) {
+// The first component of `path` below `root` that is a link; empty: none is. A script may put one anywhere.
+std::string LinkOnTheWay(const std::string& root, const std::string& path) {
+  std::string way;
+  for (const auto& component : Split(path, '/')) {
+    way += "/" + component;
+    std::error_code error;
+    if (fs::is_symlink(fs::symlink_status(root + way, error))) return way;
+  }
+  return "";
+}
+
+bool IsDirectoryWithEntries(const std::string& root, const std::string& path) {
   std::error_code error;
-  return fs::is_directory(fs::symlink_status(path, error)) && !fs::is_empty(path, error) && !error;
+  const std::string directory = root + "/" + path;
+  return LinkOnTheWay(root, path).empty() && fs::is_directory(directory, error) && !fs::is_empty(directory, error) &&
+         !error;
 }
 
 // Everything below `directory` but `kept`, paths relative to it.
@@ -46,6 +61,11 @@ Status RemoveBut(const std::string& directory, const std::vector<std::string>& k
   return {};
 }
 
+// What a host's sandbox or container is made with.
+void RemoveViewFiles(const std::string& host_directory) {
+  for (const char* name : {"/hosts", "/seccomp.json"}) unlink((host_directory + name).c_str());
+}
+
 }  // namespace
 
 std::string JobDirectory(const std::string& state_directory, const std::string& training_job) {
@@ -67,8 +87,8 @@ std::string JobVolume(const std::string& state_directory, const std::string& tra
   return HostDirectory(state_directory, training_job, host) + "/ml";
 }
 
-std::string TuningLockPath(const std::string& state_directory, const std::string& tuning_job) {
-  return state_directory + "/tuning-jobs/" + tuning_job + "/lock";
+std::string TuningDirectory(const std::string& state_directory, const std::string& tuning_job) {
+  return state_directory + "/tuning-jobs/" + tuning_job;
 }
 
 Result<FileDescriptor> TakeJobLock(const std::string& path) {
@@ -105,9 +125,10 @@ void MergeDirectory(const std::string& from, const std::string& to,
 
 Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
                            const std::string& checkpoint_path) {
-  const std::string from = JobDirectory(state_directory, training_job) + "/checkpoints";
+  const std::string directory = JobDirectory(state_directory, training_job);
+  const std::string from = directory + "/checkpoints";
   const std::string to = JobVolume(state_directory, training_job) + "/" + checkpoint_path;
-  if (checkpoint_path.empty() || !IsDirectoryWithEntries(from)) return {};
+  if (checkpoint_path.empty() || !IsDirectoryWithEntries(directory, "checkpoints")) return {};
   std::error_code error;
   fs::remove(to, error);  // made empty for this attempt
   fs::rename(from, to, error);
@@ -117,9 +138,9 @@ Status TakeBackCheckpoints(const std::string& state_directory, const std::string
 
 Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,
                                     const std::string& checkpoint_path) {
-  const std::string from = JobVolume(state_directory, training_job) + "/" + checkpoint_path;
+  const std::string volume = JobVolume(state_directory, training_job), from = volume + "/" + checkpoint_path;
   const std::string to = JobDirectory(state_directory, training_job) + "/checkpoints";
-  if (checkpoint_path.empty() || !IsDirectoryWithEntries(from)) return std::string();
+  if (checkpoint_path.empty() || !IsDirectoryWithEntries(volume, checkpoint_path)) return std::string();
   std::error_code error;
   fs::rename(from, to, error);
   if (error) return Fail(ErrorCode::kIo, "moving the checkpoints from " + from + " to " + to + ": " + error.message());
@@ -128,7 +149,20 @@ Result<std::string> KeepCheckpoints(const std::string& state_directory, const st
 
 VolumeParts PartsWithEntries(const std::string& state_directory, const std::string& training_job) {
   const std::string volume = JobVolume(state_directory, training_job);
-  return {IsDirectoryWithEntries(volume + "/model"), IsDirectoryWithEntries(volume + "/output/data")};
+  return {IsDirectoryWithEntries(volume, "model"), IsDirectoryWithEntries(volume, "output/data")};
+}
+
+Status CheckParts(const std::string& state_directory, const std::string& training_job) {
+  for (uint32_t host = 0; host == 0 || fs::exists(HostDirectory(state_directory, training_job, host)); ++host) {
+    for (const char* part : {"model", "output/data"}) {
+      const std::string link = LinkOnTheWay(JobVolume(state_directory, training_job, host), part);
+      if (link.empty()) continue;
+      return Fail(ErrorCode::kInvalidArgument,
+                  "/opt/ml" + link + " is a link, which the script has put there: what it leads to is not uploaded; " +
+                      "write to /opt/ml/" + part + " itself");
+    }
+  }
+  return {};
 }
 
 std::string KeptText(const std::string& state_directory, const std::string& training_job, VolumeParts kept) {
@@ -141,13 +175,13 @@ std::string KeptText(const std::string& state_directory, const std::string& trai
 
 Status RemoveVolume(const std::string& state_directory, const std::string& training_job, VolumeParts keep) {
   const std::string volume = JobVolume(state_directory, training_job);
-  unlink((JobDirectory(state_directory, training_job) + "/hosts").c_str());
+  RemoveViewFiles(JobDirectory(state_directory, training_job));
   // The other hosts': what they made is the first's by now.
   for (uint32_t host = 1; fs::exists(HostDirectory(state_directory, training_job, host)); ++host) {
     std::error_code error;
     fs::remove_all(JobVolume(state_directory, training_job, host), error);
     if (error) return Fail(ErrorCode::kIo, "the volume of a host could not be removed: " + error.message());
-    unlink((HostDirectory(state_directory, training_job, host) + "/hosts").c_str());
+    RemoveViewFiles(HostDirectory(state_directory, training_job, host));
   }
   std::vector<std::string> kept;
   if (keep.model) kept.emplace_back("model");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A job's files in the state directory. jobs/<name>/ of a training job is its first host's directory, and
 // jobs/<name>/algo-N/ another's: `ml` (its volume: what the script sees at /opt/ml, which ends with the job), `hosts`
-// (its /etc/hosts, likewise), and what the trainer leaves (trainer_process.h: `trainer`, `exit`, `log.N`). jobs/<name>/
-// also has `environment` (the script's, until the job ends), `checkpoints` where those are kept, and `attempt-N/` with
-// the logs of attempts that were lost. tuning-jobs/<name>/: `lock`. Blocking; any thread, but one call at a time for
-// one job.
+// (its /etc/hosts) and `seccomp.json` (its container's profile), both likewise, and what the trainer leaves
+// (trainer_process.h: `trainer`, `exit`, `log.N`). jobs/<name>/ also has `environment` (the script's, until the job
+// ends), `checkpoints` where those are kept, and `attempt-N/` with the logs of attempts that were lost.
+// tuning-jobs/<name>/: `environment`. Blocking; any thread, but one call at a time for one job.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,11 @@ std::string AttemptDirectory(const std::string& state_directory, const std::stri
                              uint32_t host);
 std::string JobVolume(const std::string& state_directory, const std::string& training_job, uint32_t host = 0);
 
-// Held by whoever runs the job, for as long as the descriptor is open (no other program inherits it). It holds between
-// machines and between containers that share the state directory, where process numbers mean nothing.
-std::string TuningLockPath(const std::string& state_directory, const std::string& tuning_job);
-// Takes the lock without waiting; makes its directory. kBusy: somebody holds it. kNotSupported: this file system has no
-// locks.
+std::string TuningDirectory(const std::string& state_directory, const std::string& tuning_job);
+
+// Takes the lock without waiting; makes its directory. It is held for as long as the descriptor is open (no other
+// program inherits it), between machines and between containers that share the state directory too, where process
+// numbers mean nothing. kBusy: somebody holds it. kNotSupported: this file system has no locks.
 Result<FileDescriptor> TakeJobLock(const std::string& path);
 
 // Moves everything below `from` to where it lies below `to`; what is there already stays, and `on_clash` is told its
@@ -48,6 +48,8 @@ struct VolumeParts {
 };
 // Those that hold anything.
 VolumeParts PartsWithEntries(const std::string& state_directory, const std::string& training_job);
+// kInvalidArgument: a link stands in the place of one of any host's, and who follows it leaves the volume.
+Status CheckParts(const std::string& state_directory, const std::string& training_job);
 // Tells where they are kept; empty: none is.
 std::string KeptText(const std::string& state_directory, const std::string& training_job, VolumeParts kept);
 // Removes the volume of the first host but for the parts to keep, those of the others, and the hosts files.

@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 // Limits of the service's model (Amazon SageMaker API Reference, CreateTrainingJob).
 constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 20, kMetricsMax = 40,
                  kArgumentsMax = 100, kArgumentMax = 256, kHyperparametersMax = 100, kHyperparameterKeyMax = 256,
-                 kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512;
+                 kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512, kImageMax = 255;
 constexpr int64_t kRuntimeMax = 2419200, kRetryAttemptsMax = 30;
 constexpr size_t kAttributesMax = 16, kAttributeNameMax = 256;
 // Leat's own: hosts of a job share this machine, and members nobody knows are not all told.
@@ -64,6 +64,14 @@ bool StartsWith(const std::string& text, const char* start) { return text.rfind(
 bool IsUri(const std::string& uri) {
   if (StartsWith(uri, "s3://")) return uri.size() > 5 && uri[5] != '/';
   return StartsWith(uri, "file:///");
+}
+
+// As registries take it: no option of a command, no space, and no transport ("docker-archive:/path").
+bool IsImageName(const std::string& name) {
+  return std::isalnum(static_cast<unsigned char>(name[0])) && name.find(":/") == std::string::npos &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) || c == '.' || c == '-' || c == '_' || c == '/' || c == ':' || c == '@';
+         });
 }
 
 bool IsChannelName(const std::string& name) {
@@ -268,25 +276,28 @@ void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job,
   if (!algorithm) return;
   const std::string path = "AlgorithmSpecification";
   input_mode = reader.Choice(*algorithm, path, "TrainingInputMode", true, {"File", "FastFile", "Pipe"}, "File");
-  const auto image = algorithm->find("TrainingImage");
-  if (image != algorithm->end() && image->is_string()) job.training_image = image->get<std::string>();
-  for (const char* name : {"TrainingImage", "AlgorithmName"}) {
-    if (algorithm->contains(name) && !(*algorithm)[name].is_null()) {
-      reader.Problem(
-          path + "." + name, &(*algorithm)[name],
-          "containers come in a later version of Leat; leave it out and the script runs with this machine's python3");
-    }
+  job.training_image = reader.Text(*algorithm, path, "TrainingImage", false, kImageMax);
+  const std::string& image = job.training_image;
+  if (!image.empty() && !IsImageName(image)) {
+    reader.Problem(
+        path + ".TrainingImage", &(*algorithm)["TrainingImage"],
+        "must be an image as podman names it: localhost/trainer:1, registry.example/team/trainer@sha256:...");
+  }
+  if (const auto name = algorithm->find("AlgorithmName"); name != algorithm->end() && !name->is_null()) {
+    reader.Problem(path + ".AlgorithmName", &*name,
+                   "algorithms of the service and its marketplace are not here; use TrainingImage, or leave it out "
+                   "and the script runs with this machine's python3");
   }
   job.entrypoint = reader.TextList(*algorithm, path, "ContainerEntrypoint", kArgumentsMax, kArgumentMax);
   job.arguments = reader.TextList(*algorithm, path, "ContainerArguments", kArgumentsMax, kArgumentMax);
   job.metrics = ReadMetricDefinitions(reader, *algorithm, path);
   const bool has_program = job.hyperparameters.count("sagemaker_program") || job.environment.count("SAGEMAKER_PROGRAM");
-  if (!has_program && job.entrypoint.empty()) {
+  if (image.empty() && !has_program && job.entrypoint.empty()) {
     reader.Problem(path, algorithm,
                    "says nothing to run: set the hyperparameters sagemaker_program and sagemaker_submit_directory, or "
-                   "ContainerEntrypoint");
+                   "ContainerEntrypoint, or TrainingImage");
   }
-  if (has_program && !job.entrypoint.empty()) {
+  if (image.empty() && has_program && !job.entrypoint.empty()) {
     job.warnings.push_back("sagemaker_program is set, so ContainerEntrypoint is not used");
   }
 }
@@ -385,11 +396,25 @@ void WarnOfUnknown(const Json& request, TrainingJob& job) {
   }
 }
 
+// Only a container has a network of its own. Its hosts would have to share one.
+void ReadIsolation(RequestReader& reader, const Json& request, TrainingJob& job) {
+  const auto isolation = request.find("EnableNetworkIsolation");
+  if (isolation == request.end() || job.training_image.empty()) return;
+  job.network_isolation = isolation->is_boolean() && isolation->get<bool>();
+  if (!isolation->is_boolean() && !isolation->is_null()) {
+    reader.Problem("EnableNetworkIsolation", &*isolation, "must be true or false");
+  } else if (job.network_isolation && job.instance_count > 1) {
+    reader.Problem("EnableNetworkIsolation", &*isolation,
+                   "is for InstanceCount 1: hosts of a job could not reach one another");
+  }
+}
+
 void WarnOfUnused(const Json& request, TrainingJob& job) {
   std::string names;
   const auto add = [&](const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
   for (const char* name : kUnused) {
-    if (request.contains(name) && AsksForSomething(request[name])) add(name);
+    const bool is_used = job.network_isolation && std::string(name) == "EnableNetworkIsolation";
+    if (request.contains(name) && AsksForSomething(request[name]) && !is_used) add(name);
   }
   const auto add_member = [&](const char* parent, const char* name) {
     const auto found = request.find(parent);
@@ -515,6 +540,7 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
   ReadStopping(reader, request, job);
   ReadRetries(reader, request, job);
   ReadCheckpoints(reader, request, job);
+  ReadIsolation(reader, request, job);
   WarnOfUnused(request, job);
   check.problems = std::move(reader.problems);
   return check;

@@ -71,6 +71,7 @@ struct TrainingJob {
   std::optional<int64_t> max_wait_s;  // of a job with EnableManagedSpotTraining: waiting and running together
   uint32_t retry_attempts_max = 0;    // RetryStrategy: after failures that are not the script's
   std::string training_image;         // empty: the script runs on this machine as it is
+  bool network_isolation = false;     // EnableNetworkIsolation of a job with an image
   std::string checkpoint_path;        // below /opt/ml, relative to it; empty: no checkpoints are kept
   std::string checkpoint_uri;         // CheckpointConfig.S3Uri, without a last slash
   nlohmann::json request;             // as it came, for Describe

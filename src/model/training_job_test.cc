@@ -79,7 +79,11 @@ TEST_P(Refused, SaysWhat) {
 INSTANTIATE_TEST_SUITE_P(
     Requests, Refused,
     testing::Values(
-        Refusal{"/AlgorithmSpecification/TrainingImage", "\"img:1\"", "containers come in a later version"},
+        Refusal{"/AlgorithmSpecification/TrainingImage", "7", "must be text of 0 to 255 characters"},
+        Refusal{"/AlgorithmSpecification/TrainingImage", "\"--privileged\"", "must be an image as podman names it"},
+        Refusal{"/AlgorithmSpecification/TrainingImage", "\"img 1\"", "must be an image as podman names it"},
+        Refusal{"/AlgorithmSpecification/TrainingImage", "\"oci:/tmp/image\"", "must be an image as podman names it"},
+        Refusal{"/AlgorithmSpecification/AlgorithmName", "\"xgboost\"", "are not here; use TrainingImage"},
         Refusal{"/AlgorithmSpecification/TrainingInputMode", "\"Tape\"", "must be one of File, FastFile, Pipe"},
         Refusal{"/AlgorithmSpecification/TrainingInputMode", "\"Pipe\"", "a FileSystemDataSource needs File"},
         Refusal{"/InputDataConfig/1/InputMode", "\"FastFile\"", "a FileSystemDataSource needs File"},
@@ -264,10 +268,38 @@ TEST(TrainingJob, AHugeRequestIsToldInAFewLines) {
   EXPECT_EQ(check.job.warnings.size(), 21u);
 }
 
-TEST(TrainingJob, TheImageIsKeptThoughItIsRefused) {
+TEST(TrainingJob, AnImageHasItsOwnProgram) {
   Json request = Valid();
-  request["AlgorithmSpecification"]["TrainingImage"] = "img:1";
-  EXPECT_EQ(CheckTrainingJob(request).job.training_image, "img:1");
+  request.erase("HyperParameters");
+  for (const char* image : {"img", "img:1", "localhost:5000/team/img_x:1.0", "registry.example/img@sha256:0123abcd"}) {
+    request["AlgorithmSpecification"]["TrainingImage"] = image;
+    const auto check = CheckTrainingJob(request);
+    EXPECT_THAT(PathsOf(request), IsEmpty()) << image;
+    EXPECT_EQ(check.job.training_image, image);
+  }
+  request["AlgorithmSpecification"]["TrainingImage"] = "";
+  EXPECT_THAT(PathsOf(request), ElementsAre("AlgorithmSpecification"));
+  request = Valid();
+  request["AlgorithmSpecification"]["TrainingImage"] = "img";
+  request["AlgorithmSpecification"]["ContainerEntrypoint"] = {"/bin/sh"};
+  for (const auto& warning : CheckTrainingJob(request).job.warnings)
+    EXPECT_THAT(warning, testing::Not(HasSubstr("ContainerEntrypoint")));
+}
+
+TEST(TrainingJob, OnlyContainersAreIsolatedFromTheNetwork) {
+  Json request = Valid();
+  request["EnableNetworkIsolation"] = true;
+  EXPECT_FALSE(CheckTrainingJob(request).job.network_isolation);
+  EXPECT_THAT(CheckTrainingJob(request).job.warnings, testing::Contains(HasSubstr("EnableNetworkIsolation")));
+  request["AlgorithmSpecification"]["TrainingImage"] = "img";
+  EXPECT_TRUE(CheckTrainingJob(request).job.network_isolation);
+  EXPECT_THAT(CheckTrainingJob(request).job.warnings,
+              testing::Not(testing::Contains(HasSubstr("EnableNetworkIsolation"))));
+  request["ResourceConfig"]["InstanceCount"] = 2;
+  EXPECT_THAT(PathsOf(request), ElementsAre("EnableNetworkIsolation"));
+  request["EnableNetworkIsolation"] = false;
+  EXPECT_THAT(PathsOf(request), IsEmpty());
+  EXPECT_FALSE(CheckTrainingJob(request).job.network_isolation);
 }
 
 TEST(TrainingJob, NamesOfJobs) {

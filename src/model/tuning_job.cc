@@ -16,7 +16,8 @@ using Json = nlohmann::json;
 
 constexpr size_t kNameMax = 32, kRangesMax = 30, kTextMax = 256, kValuesMax = 30;
 constexpr uint64_t kGridMax = 750;  // the service's limit of jobs in one tuning job
-constexpr int64_t kRandomMax = 10000, kParallelMax = 100;
+constexpr int64_t kJobsMax = 750, kRandomMax = 10000, kParallelMax = 100, kResourceMax = 20000;
+constexpr size_t kDefinitionsMax = 10, kDefinitionNameMax = 64, kParentsMax = 5;
 
 // The whole text as a number; strtod's hexadecimal, inf and nan are not among them.
 template <class Number>
@@ -91,12 +92,306 @@ void ReadCategories(RequestReader& reader, const Json& value, const std::string&
   }
 }
 
-void ReadRanges(RequestReader& reader, const Json& ranges, const std::string& path, const Json& definition,
-                TuningJob& job) {
+// LeatActiveFor {Name, Values}: of another range of the definition, a categorical one that is always active.
+void ReadCondition(RequestReader& reader, const Json& value, const std::string& path, ParameterRange& range) {
+  const Json* condition = reader.Object(value, path, "LeatActiveFor", false);
+  if (!condition) return;
+  range.parent = reader.Text(*condition, path + ".LeatActiveFor", "Name", true, kTextMax);
+  range.parent_values = reader.TextList(*condition, path + ".LeatActiveFor", "Values", kValuesMax, kTextMax);
+  if (range.parent_values.empty())
+    reader.Problem(path + ".LeatActiveFor.Values", condition, "a list of values of the other range is required");
+}
+
+void CheckConditions(RequestReader& reader, const std::string& path, const std::vector<ParameterRange>& ranges) {
+  for (const auto& range : ranges) {
+    if (range.parent.empty()) continue;
+    const Json shown = range.parent;
+    const std::string here = path + " (" + range.name + ").LeatActiveFor";
+    const auto parent = std::ranges::find(ranges, range.parent, &ParameterRange::name);
+    if (parent == ranges.end() || parent->kind != ParameterRange::Kind::kCategorical || !parent->parent.empty()) {
+      reader.Problem(here + ".Name", &shown,
+                     "must name a CategoricalParameterRange without a LeatActiveFor of its own");
+      continue;
+    }
+    for (const auto& value : range.parent_values) {
+      const Json wrong = value;
+      if (std::ranges::find(parent->values, value) == parent->values.end())
+        reader.Problem(here + ".Values", &wrong, "is no value of " + range.parent);
+    }
+  }
+}
+
+std::set<std::string> FixedNames(const TuningDefinition& definition) {
   std::set<std::string> names;
-  if (const auto fixed = definition.find("StaticHyperParameters"); fixed != definition.end() && fixed->is_object()) {
+  const auto fixed = definition.request.find("StaticHyperParameters");
+  if (fixed != definition.request.end() && fixed->is_object()) {
     for (const auto& [name, value] : fixed->items()) names.insert(name);
   }
+  return names;
+}
+
+// Grid tries every combination: categorical values and whole numbers. 0: there was a problem.
+uint64_t CountGrid(RequestReader& reader, const std::string& path, const TuningDefinition& definition) {
+  uint64_t combinations = 1;
+  for (const auto& range : definition.ranges) {
+    const Json shown = range.name;
+    if (range.kind == ParameterRange::Kind::kContinuous) {
+      reader.Problem(path + ".ContinuousParameterRanges", &shown,
+                     "Grid cannot enumerate a continuous range; give the values as a CategoricalParameterRange");
+      return 0;
+    }
+    if (!range.parent.empty()) {
+      reader.Problem(path, &shown,
+                     "Grid takes no LeatActiveFor; give each case as one of several TrainingJobDefinitions");
+      return 0;
+    }
+    const uint64_t count = range.kind == ParameterRange::Kind::kCategorical
+                               ? range.values.size()
+                               : static_cast<uint64_t>(std::max<int64_t>(0, range.integer_max - range.integer_min)) + 1;
+    combinations = count > kGridMax || combinations > kGridMax ? kGridMax + 1 : combinations * count;
+  }
+  return combinations;
+}
+
+void ReadObjective(RequestReader& reader, const Json& parent, const std::string& parent_path, const char* member,
+                   TuningDefinition& definition) {
+  const std::string path = RequestReader::Join(parent_path, member);
+  const Json* objective = reader.Object(parent, parent_path, member, true);
+  if (!objective) return;
+  definition.maximize =
+      reader.Choice(*objective, path, "Type", true, {"Maximize", "Minimize"}, "Maximize") == "Maximize";
+  definition.objective = reader.Text(*objective, path, "MetricName", true, 255);
+  RequestReader unheard;  // problems of the definition are told by CheckTrainingJob
+  const auto algorithm = definition.request.find("AlgorithmSpecification");
+  if (definition.objective.empty() || algorithm == definition.request.end() || !algorithm->is_object()) return;
+  const auto metrics = ReadMetricDefinitions(unheard, *algorithm, "");
+  if (std::ranges::none_of(metrics, [&](const auto& metric) { return metric.name == definition.objective; })) {
+    reader.Problem(path + ".MetricName", &(*objective)["MetricName"],
+                   "must be the Name of one of the definition's AlgorithmSpecification.MetricDefinitions");
+  }
+}
+
+// What is wrong with every child is wrong with the definition: told once, before any job starts.
+void CheckChildren(RequestReader& reader, const TuningJob& job, const TuningDefinition& definition,
+                   const std::string& path) {
+  for (auto& problem : CheckTrainingJob(ChildRequest(job, definition, "child", {})).problems) {
+    if (problem.path.rfind("HyperParameters", 0) == 0) problem.path = "Static" + problem.path;
+    problem.path = path + "." + problem.path;
+    reader.problems.push_back(std::move(problem));
+  }
+}
+
+// TrainingJobDefinition with the objective and ranges of the tuning job, or TrainingJobDefinitions with their own.
+void ReadDefinitions(RequestReader& reader, const Json& request, const Json& config, TuningJob& job) {
+  const std::string config_path = "HyperParameterTuningJobConfig";
+  const bool has_many = request.contains("TrainingJobDefinitions");
+  if (has_many == request.contains("TrainingJobDefinition")) {
+    reader.Problem("TrainingJobDefinition", has_many ? &request["TrainingJobDefinition"] : nullptr,
+                   "is required, or TrainingJobDefinitions is, and not both");
+    return;
+  }
+  if (!has_many) {
+    const Json* one = reader.Object(request, "", "TrainingJobDefinition", true);
+    if (!one) return;
+    TuningDefinition& definition = job.definitions.emplace_back();
+    definition.request = *one;
+    ReadObjective(reader, config, config_path, "HyperParameterTuningJobObjective", definition);
+    const bool has_own = one->contains("HyperParameterRanges") && !config.contains("ParameterRanges");
+    const std::string path = has_own ? "TrainingJobDefinition" : config_path;
+    const char* member = has_own ? "HyperParameterRanges" : "ParameterRanges";
+    if (const Json* ranges = reader.Object(has_own ? *one : config, path, member, true))
+      definition.ranges = ReadParameterRanges(reader, *ranges, path + "." + member, FixedNames(definition));
+    CheckChildren(reader, job, definition, "TrainingJobDefinition");
+    return;
+  }
+  const Json* list = reader.Array(request, "", "TrainingJobDefinitions", true, 1, kDefinitionsMax);
+  if (!list) return;
+  for (const char* member : {"ParameterRanges", "HyperParameterTuningJobObjective"}) {
+    if (config.contains(member))
+      reader.Problem(config_path + "." + member, &config[member], "belongs into each of the TrainingJobDefinitions");
+  }
+  std::set<std::string> names;
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string path = "TrainingJobDefinitions[" + std::to_string(i) + "]";
+    const Json& one = (*list)[i];
+    if (!one.is_object()) {
+      reader.Problem(path, &one, "must be an object");
+      continue;
+    }
+    TuningDefinition& definition = job.definitions.emplace_back();
+    definition.request = one;
+    definition.name = reader.Text(one, path, "DefinitionName", true, kDefinitionNameMax);
+    if (!definition.name.empty() &&
+        (!IsJobName(definition.name, kDefinitionNameMax) || !names.insert(definition.name).second)) {
+      reader.Problem(path + ".DefinitionName", &one["DefinitionName"],
+                     "must have letters, digits and hyphens, and be no other definition's");
+    }
+    ReadObjective(reader, one, path, "TuningObjective", definition);
+    if (const Json* ranges = reader.Object(one, path, "HyperParameterRanges", true))
+      definition.ranges = ReadParameterRanges(reader, *ranges, path + ".HyperParameterRanges", FixedNames(definition));
+    if (definition.maximize != job.definitions.front().maximize) {
+      reader.Problem(path + ".TuningObjective.Type", &one["TuningObjective"],
+                     "must be the same for all definitions: their jobs are compared with each other");
+    }
+    CheckChildren(reader, job, definition, path);
+  }
+}
+
+// The epochs that a script runs if nobody stops it, by the names that the service knows them.
+std::optional<int64_t> EpochsOf(const TuningDefinition& definition) {
+  const Json fixed = definition.request.value("StaticHyperParameters", Json::object());
+  for (const char* name : {"epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs"}) {
+    if (!fixed.is_object() || !fixed.contains(name) || !fixed[name].is_string()) continue;
+    if (const auto epochs = ParseNumber<int64_t>(fixed[name].get<std::string>()); epochs && *epochs >= 1) return epochs;
+  }
+  return std::nullopt;
+}
+
+void ReadHyperband(RequestReader& reader, const Json& config, TuningJob& job) {
+  const std::string path = "HyperParameterTuningJobConfig.StrategyConfig";
+  const Json* strategy = reader.Object(config, "HyperParameterTuningJobConfig", "StrategyConfig", false);
+  if (job.strategy != TuningJob::Strategy::kHyperband) {
+    if (strategy && strategy->contains("HyperbandStrategyConfig"))
+      reader.Problem(path + ".HyperbandStrategyConfig", &(*strategy)["HyperbandStrategyConfig"],
+                     "needs Strategy Hyperband");
+    return;
+  }
+  const Json* hyperband = strategy ? reader.Object(*strategy, path, "HyperbandStrategyConfig", false) : nullptr;
+  const std::string here = path + ".HyperbandStrategyConfig";
+  const Json none = Json::object();
+  const Json& given = hyperband ? *hyperband : none;
+  const auto min = reader.Integer(given, here, "MinResource", false, 1, kResourceMax);
+  auto max = reader.Integer(given, here, "MaxResource", false, 1, kResourceMax);
+  if (!max && !job.definitions.empty()) max = EpochsOf(job.definitions.front());
+  if (!max) {
+    reader.Problem(here + ".MaxResource", nullptr,
+                   "give it, or a static hyperparameter epochs, numepochs, n-epochs, n_epochs or num_epochs");
+    return;
+  }
+  job.min_resource = static_cast<uint32_t>(min.value_or(1));
+  job.max_resource = static_cast<uint32_t>(std::min(*max, kResourceMax));
+  if (job.min_resource > job.max_resource) {
+    const Json shown = job.min_resource;
+    reader.Problem(here + ".MinResource", &shown,
+                   "must not be greater than MaxResource " + std::to_string(job.max_resource));
+  }
+}
+
+void ReadCompletion(RequestReader& reader, const Json& config, TuningJob& job) {
+  const std::string path = "HyperParameterTuningJobConfig.TuningJobCompletionCriteria";
+  const Json* criteria = reader.Object(config, "HyperParameterTuningJobConfig", "TuningJobCompletionCriteria", false);
+  if (!criteria) return;
+  if (const auto target = criteria->find("TargetObjectiveMetricValue"); target != criteria->end()) {
+    if (target->is_number() && std::isfinite(target->get<double>())) {
+      job.target = target->get<double>();
+    } else {
+      reader.Problem(path + ".TargetObjectiveMetricValue", &*target, "must be a number");
+    }
+  }
+  if (const Json* best = reader.Object(*criteria, path, "BestObjectiveNotImproving", false)) {
+    const auto jobs = reader.Integer(*best, path + ".BestObjectiveNotImproving", "MaxNumberOfTrainingJobsNotImproving",
+                                     false, 3, kJobsMax);
+    if (jobs) job.not_improving_max = static_cast<uint32_t>(*jobs);
+  }
+  if (const Json* convergence = reader.Object(*criteria, path, "ConvergenceDetected", false)) {
+    job.completes_on_convergence = reader.Choice(*convergence, path + ".ConvergenceDetected", "CompleteOnConvergence",
+                                                 false, {"Disabled", "Enabled"}, "Disabled") == "Enabled";
+  }
+}
+
+void ReadLimits(RequestReader& reader, const Json& config, TuningJob& job) {
+  const Json* limits = reader.Object(config, "HyperParameterTuningJobConfig", "ResourceLimits", true);
+  if (!limits) return;
+  using Strategy = TuningJob::Strategy;
+  const std::string path = "HyperParameterTuningJobConfig.ResourceLimits";
+  const int64_t most = job.strategy == Strategy::kRandom ? kRandomMax : kJobsMax;
+  const auto jobs_max = reader.Integer(*limits, path, "MaxNumberOfTrainingJobs", false, 1, most);
+  const auto parallel_max = reader.Integer(*limits, path, "MaxParallelTrainingJobs", true, 1, kParallelMax);
+  job.parallel_max = static_cast<uint32_t>(parallel_max.value_or(1));
+  job.max_runtime_s = reader.Integer(*limits, path, "MaxRuntimeInSeconds", false, 120, 15768000).value_or(0);
+  if (job.strategy == Strategy::kGrid) {
+    uint64_t combinations = 0;
+    for (const auto& definition : job.definitions) {
+      const uint64_t of_one = CountGrid(reader, "HyperParameterTuningJobConfig.ParameterRanges", definition);
+      if (of_one == 0) return;
+      combinations += of_one;
+    }
+    if (combinations > kGridMax) {
+      const Json shown = "over 750";
+      reader.Problem("HyperParameterTuningJobConfig.ParameterRanges", &shown, "Grid takes at most 750 combinations");
+    } else if (jobs_max && static_cast<uint64_t>(*jobs_max) != combinations) {
+      reader.Problem(path + ".MaxNumberOfTrainingJobs", &(*limits)["MaxNumberOfTrainingJobs"],
+                     "must be left out or equal the grid's " + std::to_string(combinations) + " combinations");
+    }
+    job.jobs_max = static_cast<uint32_t>(combinations);
+    return;
+  }
+  if (!jobs_max && job.max_runtime_s == 0)
+    reader.Problem(path + ".MaxNumberOfTrainingJobs", nullptr, "is required, or MaxRuntimeInSeconds is");
+  job.jobs_max = static_cast<uint32_t>(jobs_max.value_or(most));
+  if (jobs_max && job.parallel_max > *jobs_max)
+    job.warnings.push_back("MaxParallelTrainingJobs is greater than MaxNumberOfTrainingJobs, which holds");
+}
+
+void ReadConfig(RequestReader& reader, const Json& request, TuningJob& job) {
+  using Strategy = TuningJob::Strategy;
+  const std::string path = "HyperParameterTuningJobConfig";
+  const Json* config = reader.Object(request, "", path.c_str(), true);
+  if (!config) return;
+  const std::string strategy =
+      reader.Choice(*config, path, "Strategy", false, {"Bayesian", "Random", "Grid", "Hyperband"}, "Bayesian");
+  job.strategy = strategy == "Random"      ? Strategy::kRandom
+                 : strategy == "Grid"      ? Strategy::kGrid
+                 : strategy == "Hyperband" ? Strategy::kHyperband
+                                           : Strategy::kBayesian;
+  if (const auto seed = reader.Integer(*config, path, "RandomSeed", false, 0, INT64_MAX)) {
+    job.seed = static_cast<uint64_t>(*seed);
+  }
+  ReadDefinitions(reader, request, *config, job);
+  job.stops_early =
+      reader.Choice(*config, path, "TrainingJobEarlyStoppingType", false, {"Off", "Auto"}, "Off") == "Auto";
+  if (job.stops_early && job.strategy == Strategy::kHyperband)
+    reader.Problem(path + ".TrainingJobEarlyStoppingType", &(*config)["TrainingJobEarlyStoppingType"],
+                   "must be Off with Strategy Hyperband, which stops jobs by itself");
+  if (job.stops_early && job.definitions.size() > 1)
+    reader.Problem(path + ".TrainingJobEarlyStoppingType", &(*config)["TrainingJobEarlyStoppingType"],
+                   "Auto takes one training job definition only");
+  ReadHyperband(reader, *config, job);
+  ReadCompletion(reader, *config, job);
+  ReadLimits(reader, *config, job);
+}
+
+void ReadWarmStart(RequestReader& reader, const Json& request, TuningJob& job) {
+  const std::string path = "WarmStartConfig";
+  const Json* config = reader.Object(request, "", path.c_str(), false);
+  if (!config) return;
+  using Strategy = TuningJob::Strategy;
+  if (job.strategy != Strategy::kBayesian && job.strategy != Strategy::kRandom)
+    reader.Problem(path, config, "needs Strategy Bayesian or Random");
+  if (job.definitions.size() > 1) reader.Problem(path, config, "takes one training job definition only");
+  job.is_transfer =
+      reader.Choice(*config, path, "WarmStartType", true, {"IdenticalDataAndAlgorithm", "TransferLearning"},
+                    "TransferLearning") == "TransferLearning";
+  const Json* parents = reader.Array(*config, path, "ParentHyperParameterTuningJobs", true, 1, kParentsMax);
+  for (size_t i = 0; parents && i < parents->size(); ++i) {
+    const std::string here = path + ".ParentHyperParameterTuningJobs[" + std::to_string(i) + "]";
+    const Json& parent = (*parents)[i];
+    if (!parent.is_object()) {
+      reader.Problem(here, &parent, "must be an object");
+      continue;
+    }
+    const std::string name = reader.Text(parent, here, "HyperParameterTuningJobName", true, kNameMax);
+    if (std::ranges::find(job.warm_start_parents, name) != job.warm_start_parents.end())
+      reader.Problem(here, &parent, "is given more than once");
+    job.warm_start_parents.push_back(name);
+  }
+}
+
+}  // namespace
+
+std::vector<ParameterRange> ReadParameterRanges(RequestReader& reader, const Json& ranges, const std::string& path,
+                                                std::set<std::string> taken) {
+  std::vector<ParameterRange> read;
   using Kind = ParameterRange::Kind;
   const std::pair<const char*, Kind> kinds[] = {{"ContinuousParameterRanges", Kind::kContinuous},
                                                 {"IntegerParameterRanges", Kind::kInteger},
@@ -113,7 +408,7 @@ void ReadRanges(RequestReader& reader, const Json& ranges, const std::string& pa
       ParameterRange range;
       range.kind = kind;
       range.name = reader.Text(value, here, "Name", true, kTextMax);
-      if (!range.name.empty() && !names.insert(range.name).second) {
+      if (!range.name.empty() && !taken.insert(range.name).second) {
         reader.Problem(here + ".Name", &value["Name"], "is given more than once, or among StaticHyperParameters too");
       }
       if (kind == Kind::kCategorical) {
@@ -121,97 +416,19 @@ void ReadRanges(RequestReader& reader, const Json& ranges, const std::string& pa
       } else {
         ReadNumericRange(reader, value, here, range);
       }
-      job.ranges.push_back(std::move(range));
+      ReadCondition(reader, value, here, range);
+      read.push_back(std::move(range));
     }
   }
   if (ranges.contains("AutoParameters") && !ranges["AutoParameters"].empty()) {
-    reader.Problem(path + ".AutoParameters", &ranges["AutoParameters"],
-                   "comes in a later version of Leat; give ranges");
+    reader.Problem(path + ".AutoParameters", &ranges["AutoParameters"], "is not supported by Leat: give ranges");
   }
-  if (job.ranges.size() > kRangesMax) reader.Problem(path, &ranges, "must tune at most 30 hyperparameters");
-  std::sort(job.ranges.begin(), job.ranges.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  if (read.empty()) reader.Problem(path, &ranges, "must have at least one range to tune");
+  if (read.size() > kRangesMax) reader.Problem(path, &ranges, "must tune at most 30 hyperparameters");
+  std::ranges::sort(read, {}, &ParameterRange::name);
+  CheckConditions(reader, path, read);
+  return read;
 }
-
-// Grid tries every combination: categorical values and whole numbers.
-void CheckGrid(RequestReader& reader, const Json& limits, TuningJob& job, std::optional<int64_t> jobs_max) {
-  uint64_t combinations = 1;
-  for (const auto& range : job.ranges) {
-    if (range.kind == ParameterRange::Kind::kContinuous) {
-      const Json shown = range.name;
-      reader.Problem("HyperParameterTuningJobConfig.ParameterRanges.ContinuousParameterRanges", &shown,
-                     "Grid cannot enumerate a continuous range; give the values as a CategoricalParameterRange");
-      return;
-    }
-    const uint64_t count = range.kind == ParameterRange::Kind::kCategorical
-                               ? range.values.size()
-                               : static_cast<uint64_t>(std::max<int64_t>(0, range.integer_max - range.integer_min)) + 1;
-    combinations = count > kGridMax || combinations > kGridMax ? kGridMax + 1 : combinations * count;
-  }
-  const std::string path = "HyperParameterTuningJobConfig.ResourceLimits.MaxNumberOfTrainingJobs";
-  if (combinations > kGridMax) {
-    const Json shown = "over 750";
-    reader.Problem("HyperParameterTuningJobConfig.ParameterRanges", &shown, "Grid takes at most 750 combinations");
-  } else if (jobs_max && static_cast<uint64_t>(*jobs_max) != combinations) {
-    reader.Problem(path, &limits["MaxNumberOfTrainingJobs"],
-                   "must be left out or equal the grid's " + std::to_string(combinations) + " combinations");
-  }
-  job.jobs_max = static_cast<uint32_t>(combinations);
-}
-
-void ReadObjective(RequestReader& reader, const Json& config, TuningJob& job) {
-  const std::string path = "HyperParameterTuningJobConfig.HyperParameterTuningJobObjective";
-  const Json* objective =
-      reader.Object(config, "HyperParameterTuningJobConfig", "HyperParameterTuningJobObjective", true);
-  if (!objective) return;
-  job.maximize = reader.Choice(*objective, path, "Type", true, {"Maximize", "Minimize"}, "Maximize") == "Maximize";
-  job.objective = reader.Text(*objective, path, "MetricName", true, 255);
-  RequestReader unheard;  // problems of the definition are told by CheckTrainingJob
-  const auto algorithm = job.definition.find("AlgorithmSpecification");
-  if (job.objective.empty() || algorithm == job.definition.end() || !algorithm->is_object()) return;
-  const auto metrics = ReadMetricDefinitions(unheard, *algorithm, "");
-  if (std::none_of(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.name == job.objective; })) {
-    reader.Problem(path + ".MetricName", &(*objective)["MetricName"],
-                   "must be the Name of one of TrainingJobDefinition.AlgorithmSpecification.MetricDefinitions");
-  }
-}
-
-void ReadConfig(RequestReader& reader, const Json& request, TuningJob& job) {
-  const std::string path = "HyperParameterTuningJobConfig";
-  const Json* config = reader.Object(request, "", path.c_str(), true);
-  if (!config) return;
-  const std::string strategy =
-      reader.Choice(*config, path, "Strategy", true, {"Random", "Grid", "Bayesian", "Hyperband"}, "Random");
-  if (strategy == "Bayesian" || strategy == "Hyperband") {
-    reader.Problem(path + ".Strategy", &(*config)["Strategy"], "comes in a later version of Leat; use Random or Grid");
-  }
-  job.strategy = strategy == "Grid" ? TuningJob::Strategy::kGrid : TuningJob::Strategy::kRandom;
-  if (reader.Choice(*config, path, "TrainingJobEarlyStoppingType", false, {"Off", "Auto"}, "Off") == "Auto") {
-    job.warnings.push_back(
-        "TrainingJobEarlyStoppingType Auto comes in a later version of Leat: every job runs to its end");
-  }
-  if (config->contains("TuningJobCompletionCriteria")) {
-    job.warnings.push_back("TuningJobCompletionCriteria comes in a later version of Leat and is ignored");
-  }
-  if (const auto seed = reader.Integer(*config, path, "RandomSeed", false, 0, INT64_MAX)) {
-    job.seed = static_cast<uint64_t>(*seed);
-  }
-  ReadObjective(reader, *config, job);
-  if (const Json* ranges = reader.Object(*config, path, "ParameterRanges", true)) {
-    ReadRanges(reader, *ranges, path + ".ParameterRanges", job.definition, job);
-  }
-  if (const Json* limits = reader.Object(*config, path, "ResourceLimits", true)) {
-    const std::string here = path + ".ResourceLimits";
-    const bool grid = job.strategy == TuningJob::Strategy::kGrid;
-    const auto jobs_max = reader.Integer(*limits, here, "MaxNumberOfTrainingJobs", !grid, 1, kRandomMax);
-    job.parallel_max = static_cast<uint32_t>(
-        reader.Integer(*limits, here, "MaxParallelTrainingJobs", true, 1, kParallelMax).value_or(1));
-    job.max_runtime_s = reader.Integer(*limits, here, "MaxRuntimeInSeconds", false, 120, 15768000).value_or(0);
-    job.jobs_max = static_cast<uint32_t>(jobs_max.value_or(1));
-    if (grid) CheckGrid(reader, *limits, job, jobs_max);
-  }
-}
-
-}  // namespace
 
 TuningJobCheck CheckTuningJob(const Json& request) {
   TuningJobCheck check;
@@ -233,33 +450,23 @@ TuningJobCheck CheckTuningJob(const Json& request) {
     if (!known.count(name))
       job.warnings.push_back("'" + name + "' is no member of CreateHyperParameterTuningJob and is ignored");
   }
-  for (const char* later : {"TrainingJobDefinitions", "WarmStartConfig", "Autotune"}) {
-    if (request.contains(later))
-      reader.Problem(later, &request[later], "comes in a later version of Leat; leave it out");
-  }
+  if (request.contains("Autotune"))
+    reader.Problem("Autotune", &request["Autotune"], "is not supported by Leat: give ranges and limits");
   job.request = request;
   job.name = reader.Text(request, "", "HyperParameterTuningJobName", true, 1024);
   if (!job.name.empty() && !IsJobName(job.name, kNameMax)) {
     reader.Problem("HyperParameterTuningJobName", &request["HyperParameterTuningJobName"],
                    "must have 1 to 32 letters, digits and hyphens, with no hyphen at either end");
   }
-  const Json* definition = reader.Object(request, "", "TrainingJobDefinition", true);
-  job.definition = definition ? *definition : Json::object();
   ReadConfig(reader, request, job);
-  if (definition) {
-    // What is wrong with every child is wrong with the definition: told once, before any job starts.
-    for (auto& problem : CheckTrainingJob(ChildRequest(job, "child", {})).problems) {
-      if (problem.path.rfind("HyperParameters", 0) == 0) problem.path = "Static" + problem.path;
-      problem.path = "TrainingJobDefinition." + problem.path;
-      reader.problems.push_back(std::move(problem));
-    }
-  }
+  ReadWarmStart(reader, request, job);
   check.problems = std::move(reader.problems);
   return check;
 }
 
-Json ChildRequest(const TuningJob& job, const std::string& name, const std::map<std::string, std::string>& tuned) {
-  Json child = job.definition;
+Json ChildRequest(const TuningJob& job, const TuningDefinition& definition, const std::string& name,
+                  const std::map<std::string, std::string>& tuned) {
+  Json child = definition.request;
   child["TrainingJobName"] = name;
   Json hyperparameters = child.value("StaticHyperParameters", Json::object());
   if (hyperparameters.is_null()) hyperparameters = Json::object();
@@ -268,16 +475,16 @@ Json ChildRequest(const TuningJob& job, const std::string& name, const std::map<
   }
   if (hyperparameters.is_object()) {
     for (const auto& [key, value] : tuned) hyperparameters[key] = value;
-    hyperparameters["_tuning_objective_metric"] = job.objective;
+    hyperparameters["_tuning_objective_metric"] = definition.objective;
   }
   child["HyperParameters"] = std::move(hyperparameters);
   if (job.request.contains("Tags")) child["Tags"] = job.request["Tags"];
   return child;
 }
 
-std::string ChildName(const TuningJob& job, uint64_t seed, uint32_t number) {
+std::string ChildName(const TuningJob& job, uint64_t seed, uint32_t number, uint32_t attempt) {
   char tail[24];
-  const auto digits = static_cast<uint32_t>(Random(seed, number).Next() >> 32);
+  const auto digits = static_cast<uint32_t>(Random(seed, number + (uint64_t{attempt - 1} << 32)).Next() >> 32);
   std::snprintf(tail, sizeof tail, "-%03u-%08x", number, digits);
   return job.name + tail;
 }

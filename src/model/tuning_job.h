@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,20 +26,37 @@ struct ParameterRange {
   std::string min_text, max_text;            // as written, so that a bound is suggested as its author wrote it
   Scaling scaling = Scaling::kAuto;
   std::vector<std::string> values;  // kCategorical, passed on untouched
+  // LeatActiveFor: the range matters, and is given to the script, only where the categorical range `parent` has one of
+  // these values; empty: always.
+  std::string parent;
+  std::vector<std::string> parent_values;
+};
+
+// One of the training jobs that a tuning job tunes.
+struct TuningDefinition {
+  std::string name;         // DefinitionName; empty where there is one definition only
+  std::string objective;    // a metric
+  bool maximize = true;
+  std::vector<ParameterRange> ranges;  // in order of name
+  nlohmann::json request;              // TrainingJobDefinition, as it came
 };
 
 struct TuningJob {
-  enum class Strategy { kRandom, kGrid };
+  enum class Strategy { kBayesian, kRandom, kGrid, kHyperband };
   std::string name;
-  Strategy strategy = Strategy::kRandom;
-  bool maximize = true;
-  std::string objective;
-  uint32_t jobs_max = 0;  // Grid: the number of combinations
+  Strategy strategy = Strategy::kBayesian;
+  std::vector<TuningDefinition> definitions;  // one or more; training jobs are made of them in turn
+  uint32_t jobs_max = 0;                      // Grid: the number of combinations; else UINT32_MAX where not limited
   uint32_t parallel_max = 1;
+  int64_t max_runtime_s = 0;  // 0: none
   std::optional<uint64_t> seed;
-  int64_t max_runtime_s = 0;           // 0: none
-  std::vector<ParameterRange> ranges;  // in order of name
-  nlohmann::json definition;           // TrainingJobDefinition
+  uint32_t min_resource = 1, max_resource = 0;  // Hyperband: how often a job tells its objective, at least and at most
+  bool stops_early = false;                     // TrainingJobEarlyStoppingType Auto
+  std::optional<double> target;                 // TuningJobCompletionCriteria.TargetObjectiveMetricValue
+  std::optional<uint32_t> not_improving_max;    // BestObjectiveNotImproving
+  bool completes_on_convergence = false;
+  std::vector<std::string> warm_start_parents;
+  bool is_transfer = false;  // WarmStartType TransferLearning; else IdenticalDataAndAlgorithm
   nlohmann::json request;
   std::vector<std::string> warnings;
 };
@@ -49,10 +67,14 @@ struct TuningJobCheck {
 };
 TuningJobCheck CheckTuningJob(const nlohmann::json& request);
 
+// ParameterRanges, in order of name; what is wrong with them is the reader's. `taken`: names that may not come again.
+std::vector<ParameterRange> ReadParameterRanges(RequestReader& reader, const nlohmann::json& ranges,
+                                                const std::string& path, std::set<std::string> taken = {});
+
 // The CreateTrainingJob request of one child: static and tuned hyperparameters, and _tuning_objective_metric.
-nlohmann::json ChildRequest(const TuningJob& job, const std::string& name,
+nlohmann::json ChildRequest(const TuningJob& job, const TuningDefinition& definition, const std::string& name,
                             const std::map<std::string, std::string>& tuned);
-// "<tuning job>-<NNN>-<8 hex digits>": number from 1; the digits follow from the seed, so they repeat with it.
-std::string ChildName(const TuningJob& job, uint64_t seed, uint32_t number);
+// "<tuning job>-<NNN>-<8 hex digits>": number and attempt from 1; the digits follow from them and the seed.
+std::string ChildName(const TuningJob& job, uint64_t seed, uint32_t number, uint32_t attempt = 1);
 
 }  // namespace leat

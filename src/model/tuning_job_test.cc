@@ -38,15 +38,17 @@ TEST(TuningJob, ReadsAValidRequest) {
   EXPECT_EQ(check.job.jobs_max, 4u);
   EXPECT_EQ(check.job.parallel_max, 2u);
   EXPECT_EQ(check.job.seed, 7u);
-  EXPECT_FALSE(check.job.maximize);
-  ASSERT_EQ(check.job.ranges.size(), 3u);
-  EXPECT_EQ(check.job.ranges[0].name, "act");
-  EXPECT_EQ(check.job.ranges[2].min, 1e-5);
+  ASSERT_EQ(check.job.definitions.size(), 1u);
+  const TuningDefinition& definition = check.job.definitions[0];
+  EXPECT_FALSE(definition.maximize);
+  ASSERT_EQ(definition.ranges.size(), 3u);
+  EXPECT_EQ(definition.ranges[0].name, "act");
+  EXPECT_EQ(definition.ranges[2].min, 1e-5);
 }
 
 TEST(TuningJob, ChildGetsStaticAndTunedValues) {
   const auto job = CheckTuningJob(Valid()).job;
-  const Json child = ChildRequest(job, "hp1-001-00000000", {{"lr", "0.01"}});
+  const Json child = ChildRequest(job, job.definitions[0], "hp1-001-00000000", {{"lr", "0.01"}});
   EXPECT_EQ(child["HyperParameters"]["lr"], "0.01");
   EXPECT_EQ(child["HyperParameters"]["sagemaker_program"], "t.py");
   EXPECT_EQ(child["HyperParameters"]["_tuning_objective_metric"], "loss");
@@ -55,6 +57,7 @@ TEST(TuningJob, ChildGetsStaticAndTunedValues) {
   EXPECT_THAT(ChildName(job, 7, 1), testing::MatchesRegex("hp1-001-[0-9a-f]{8}"));
   EXPECT_EQ(ChildName(job, 7, 1), ChildName(job, 7, 1));
   EXPECT_NE(ChildName(job, 7, 1).substr(8), ChildName(job, 8, 1).substr(8));
+  EXPECT_NE(ChildName(job, 7, 1), ChildName(job, 7, 1, 2));
 }
 
 TEST(TuningJob, RefusesWhatItCannotDo) {
@@ -64,7 +67,17 @@ TEST(TuningJob, RefusesWhatItCannotDo) {
     return FirstProblem(request);
   };
   const std::string config = "/HyperParameterTuningJobConfig";
-  EXPECT_THAT(with((config + "/Strategy").c_str(), "\"Bayesian\""), HasSubstr("comes in a later version"));
+  EXPECT_THAT(with((config + "/Strategy").c_str(), "\"Hyperband\""), HasSubstr("MaxResource is missing"));
+  EXPECT_THAT(with((config + "/ParameterRanges").c_str(), "{}"), HasSubstr("at least one range"));
+  EXPECT_THAT(with((config + "/ResourceLimits/MaxNumberOfTrainingJobs").c_str(), "10001"), HasSubstr("10000"));
+  EXPECT_THAT(with((config + "/StrategyConfig").c_str(), R"({"HyperbandStrategyConfig": {"MaxResource": 9}})"),
+              HasSubstr("needs Strategy Hyperband"));
+  EXPECT_THAT(with((config + "/TuningJobCompletionCriteria").c_str(), R"({"TargetObjectiveMetricValue": "x"})"),
+              HasSubstr("must be a number"));
+  EXPECT_THAT(with("/WarmStartConfig", R"({"WarmStartType": "TransferLearning"})"),
+              HasSubstr("ParentHyperParameterTuningJobs is missing"));
+  EXPECT_THAT(with("/TrainingJobDefinitions", "[]"), HasSubstr("and not both"));
+  EXPECT_THAT(with("/Autotune", R"({"Mode": "Enabled"})"), HasSubstr("give ranges and limits"));
   EXPECT_THAT(with((config + "/Strategy").c_str(), "\"Grid\""), HasSubstr("cannot enumerate a continuous range"));
   const std::string lr = config + "/ParameterRanges/ContinuousParameterRanges/0";
   EXPECT_THAT(with((lr + "/MinValue").c_str(), "\"0\""), HasSubstr("greater than 0"));
@@ -80,6 +93,90 @@ TEST(TuningJob, RefusesWhatItCannotDo) {
               HasSubstr("MetricDefinitions"));
   EXPECT_THAT(with("/TrainingJobDefinition/OutputDataConfig", "{}"),
               HasSubstr("TrainingJobDefinition.OutputDataConfig.S3OutputPath is missing"));
+}
+
+TEST(TuningJob, HyperbandTakesItsResourceFromTheEpochs) {
+  Json request = Valid();
+  Json& config = request["HyperParameterTuningJobConfig"];
+  config["Strategy"] = "Hyperband";
+  request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "27";
+  EXPECT_EQ(FirstProblem(request), "");
+  EXPECT_EQ(CheckTuningJob(request).job.max_resource, 27u);
+  config["StrategyConfig"]["HyperbandStrategyConfig"] = {{"MinResource", 30}};
+  EXPECT_THAT(FirstProblem(request), HasSubstr("must not be greater than MaxResource 27"));
+  config["StrategyConfig"]["HyperbandStrategyConfig"] = {{"MinResource", 3}, {"MaxResource", 81}};
+  const auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_EQ(check.job.min_resource, 3u);
+  EXPECT_EQ(check.job.max_resource, 81u);
+  config["TrainingJobEarlyStoppingType"] = "Auto";
+  EXPECT_THAT(FirstProblem(request), HasSubstr("must be Off with Strategy Hyperband"));
+}
+
+TEST(TuningJob, BayesianIsTheDefaultAndMaxRuntimeIsLimitEnough) {
+  Json request = Valid();
+  Json& config = request["HyperParameterTuningJobConfig"];
+  config.erase("Strategy");
+  config["ResourceLimits"].erase("MaxNumberOfTrainingJobs");
+  EXPECT_THAT(FirstProblem(request), HasSubstr("or MaxRuntimeInSeconds is"));
+  config["ResourceLimits"]["MaxRuntimeInSeconds"] = 3600;
+  const auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_EQ(check.job.strategy, TuningJob::Strategy::kBayesian);
+  EXPECT_EQ(check.job.max_runtime_s, 3600);
+}
+
+TEST(TuningJob, SeveralDefinitionsHaveObjectivesAndRangesOfTheirOwn) {
+  Json request = Valid();
+  Json& config = request["HyperParameterTuningJobConfig"];
+  Json definition = request["TrainingJobDefinition"];
+  definition["HyperParameterRanges"] = config["ParameterRanges"];
+  definition["TuningObjective"] = config["HyperParameterTuningJobObjective"];
+  definition["DefinitionName"] = "one";
+  Json other = definition;
+  other["DefinitionName"] = "two";
+  request.erase("TrainingJobDefinition");
+  request["TrainingJobDefinitions"] = {definition, other};
+  EXPECT_THAT(FirstProblem(request), HasSubstr("belongs into each"));
+  config.erase("ParameterRanges");
+  config.erase("HyperParameterTuningJobObjective");
+  const auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  ASSERT_EQ(check.job.definitions.size(), 2u);
+  EXPECT_EQ(check.job.definitions[1].name, "two");
+  EXPECT_EQ(check.job.definitions[1].ranges.size(), 3u);
+  request["TrainingJobDefinitions"][1]["DefinitionName"] = "one";
+  EXPECT_THAT(FirstProblem(request), HasSubstr("no other definition's"));
+  request["TrainingJobDefinitions"][1]["DefinitionName"] = "two";
+  request["TrainingJobDefinitions"][1]["TuningObjective"]["Type"] = "Maximize";
+  EXPECT_THAT(FirstProblem(request), HasSubstr("the same for all definitions"));
+}
+
+TEST(TuningJob, ARangeMayDependOnACategory) {
+  Json request = Valid();
+  Json& lr = request["HyperParameterTuningJobConfig"]["ParameterRanges"]["ContinuousParameterRanges"][0];
+  lr["LeatActiveFor"] = {{"Name", "act"}, {"Values", {"relu"}}};
+  const auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_EQ(check.job.definitions[0].ranges[2].parent, "act");
+  EXPECT_THAT(check.job.definitions[0].ranges[2].parent_values, testing::ElementsAre("relu"));
+  lr["LeatActiveFor"]["Values"] = {"tanh"};
+  EXPECT_THAT(FirstProblem(request), HasSubstr("is no value of act"));
+  lr["LeatActiveFor"] = {{"Name", "depth"}, {"Values", {"1"}}};
+  EXPECT_THAT(FirstProblem(request), HasSubstr("must name a CategoricalParameterRange"));
+}
+
+TEST(TuningJob, WarmStartNamesItsParents) {
+  Json request = Valid();
+  request["WarmStartConfig"] = {{"WarmStartType", "IdenticalDataAndAlgorithm"},
+                                {"ParentHyperParameterTuningJobs", {{{"HyperParameterTuningJobName", "before"}}}}};
+  const auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_THAT(check.job.warm_start_parents, testing::ElementsAre("before"));
+  EXPECT_FALSE(check.job.is_transfer);
+  request["HyperParameterTuningJobConfig"]["Strategy"] = "Hyperband";
+  request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "9";
+  EXPECT_THAT(FirstProblem(request), HasSubstr("needs Strategy Bayesian or Random"));
 }
 
 TEST(TuningJob, GridCountsItsCombinations) {

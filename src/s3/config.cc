@@ -59,19 +59,26 @@ struct Named {
   std::string source;
 };
 
+bool IgnoresConfiguredEndpoints(const Environment& environment, const ProfileFile& config, const std::string& section) {
+  return ToLower(Lookup(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) == "true" ||
+         ToLower(Value(config, section, "ignore_configured_endpoint_urls")) == "true";
+}
+
+Named EndpointOfServices(const ProfileFile& config, const std::string& section, const std::string& service) {
+  const std::string services = Value(config, section, "services");
+  if (services.empty()) return {};
+  return {Value(config, "services " + services, service + ".endpoint_url"),
+          "the section [services " + services + "] of the AWS config file"};
+}
+
 Named ChooseEndpoint(const S3Options& options, const Environment& environment, const ProfileFile& config,
                      const std::string& section) {
   if (!options.endpoint_url.empty()) return {options.endpoint_url, "the endpoint URL"};
-  const bool ignore = ToLower(Lookup(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) == "true" ||
-                      ToLower(Value(config, section, "ignore_configured_endpoint_urls")) == "true";
-  if (ignore) return {};
+  if (IgnoresConfiguredEndpoints(environment, config, section)) return {};
   for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}) {
     if (std::string value = Lookup(environment, name); !value.empty()) return {value, name};
   }
-  if (const std::string services = Value(config, section, "services"); !services.empty()) {
-    if (std::string value = Value(config, "services " + services, "s3.endpoint_url"); !value.empty())
-      return {value, "the section [services " + services + "] of the AWS config file"};
-  }
+  if (Named named = EndpointOfServices(config, section, "s3"); !named.value.empty()) return named;
   return {Value(config, section, "endpoint_url"), "endpoint_url of [" + section + "] in the AWS config file"};
 }
 
@@ -86,12 +93,12 @@ void PlaceBucket(S3Settings& settings) {
   }
 }
 
-Status ApplyEndpoint(S3Settings& settings, const Named& endpoint) {
+Status ApplyEndpoint(S3Settings& settings, const Named& endpoint, const std::string& service = "s3") {
   if (endpoint.value.empty()) {
     settings.is_aws = true;
     settings.scheme = "https";
     settings.authority =
-        "s3." + settings.region + (settings.region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
+        service + "." + settings.region + (settings.region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
     return {};
   }
   const std::string& url = endpoint.value;
@@ -225,6 +232,28 @@ Result<S3Settings> ResolveS3Settings(const S3Options& options, const Environment
   settings.ca_directory = Lookup(environment, "SSL_CERT_DIR");
   settings.proxy = LowerOrUpper(environment, settings.scheme + "_proxy");
   settings.no_proxy = LowerOrUpper(environment, "no_proxy");
+  return settings;
+}
+
+Result<S3Settings> ResolveStsSettings(const Environment& environment) {
+  S3Options options;
+  options.bucket = "-";
+  LEAT_ASSIGN_OR_RETURN(S3Settings settings, ResolveS3Settings(options, environment));
+  const ProfileFile config = ReadConfigFile(environment);
+  const std::string section = ConfigSection(settings.profile);
+  Named endpoint;
+  if (!IgnoresConfiguredEndpoints(environment, config, section)) {
+    endpoint = {Lookup(environment, "AWS_ENDPOINT_URL_STS"), "AWS_ENDPOINT_URL_STS"};
+    if (endpoint.value.empty()) endpoint = EndpointOfServices(config, section, "sts");
+  }
+  if (endpoint.value.empty() && !settings.is_aws)
+    return Fail(ErrorCode::kNotFound, "no STS endpoint is known beside the S3 endpoint " + settings.Endpoint());
+  settings.is_aws = false;
+  settings.base_path.clear();
+  LEAT_RETURN_IF_ERROR(ApplyEndpoint(settings, endpoint, "sts"));
+  const bool is_loopback = settings.authority.starts_with("127.") || settings.authority.starts_with("localhost") ||
+                           settings.authority.starts_with("[::1]");
+  settings.proxy = is_loopback ? "" : LowerOrUpper(environment, settings.scheme + "_proxy");
   return settings;
 }
 

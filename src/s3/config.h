@@ -69,6 +69,9 @@ struct S3Settings {
 
 // Fails with kInvalidArgument naming the variable, flag or file line that is wrong.
 Result<S3Settings> ResolveS3Settings(const S3Options& options, const Environment& environment);
+// Where STS is for the same caller, no bucket in it: AWS_ENDPOINT_URL_STS, the profile's `services` section, AWS's own
+// when S3 is AWS's. kNotFound: it is not known, for S3 is elsewhere.
+Result<S3Settings> ResolveStsSettings(const Environment& environment);
 // The same for another region at AWS (a redirect); at a custom endpoint only the signing region changes.
 S3Settings WithRegion(const S3Settings& settings, const std::string& region);
 

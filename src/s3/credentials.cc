@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "s3/credentials.h"
 
-#include <curl/curl.h>
-
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "s3/service_request.h"
 #include "s3/xml.h"
 
 namespace leat::s3 {
@@ -25,53 +24,12 @@ constexpr std::chrono::seconds kPauseBetweenFetches{60};
 constexpr long kFirstTimeoutMs = 1000;
 constexpr long kServiceTimeoutMs = 2000;
 constexpr int kServiceTriesMax = 3;
-constexpr size_t kAnswerBytesMax = 64 << 10;
-
-struct Answer {
-  long status = 0;     // 0: none came
-  std::string reason;  // of the failure, or "HTTP 404"
-  std::string body;
-};
-
-size_t Collect(char* bytes, size_t size, size_t count, void* out) {
-  auto& body = *static_cast<std::string*>(out);
-  if (body.size() + size * count > kAnswerBytesMax) return 0;
-  body.append(bytes, size * count);
-  return size * count;
-}
-
-// One request. No proxy: the metadata service is on the machine.
-Answer AskOnce(const char* method, const std::string& url, const std::vector<std::string>& headers, long timeout_ms) {
-  Answer answer;
-  CURL* curl = curl_easy_init();
-  if (curl == nullptr) return answer;
-  curl_slist* list = nullptr;
-  for (const std::string& header : headers) list = curl_slist_append(list, header.c_str());
-  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_PROXY, "");
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Collect);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer.body);
-  const CURLcode code = curl_easy_perform(curl);
-  if (code == CURLE_OK) {
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
-    answer.reason = "HTTP " + std::to_string(answer.status);
-  } else {
-    answer.reason = curl_easy_strerror(code);
-  }
-  curl_slist_free_all(list);
-  curl_easy_cleanup(curl);
-  return answer;
-}
 
 // Of a service that is known to be there; blocks for some seconds at most.
-Answer Ask(const std::string& url, const std::vector<std::string>& headers) {
-  Answer answer;
+ServiceAnswer AskAgain(const std::string& url, const std::vector<std::string>& headers) {
+  ServiceAnswer answer;
   for (int i = 0; i < kServiceTriesMax; ++i) {
-    answer = AskOnce("GET", url, headers, kServiceTimeoutMs);
+    answer = Ask({.url = url, .headers = headers, .timeout_ms = kServiceTimeoutMs});
     if (answer.status != 0 && answer.status != 429 && answer.status < 500) break;
   }
   return answer;
@@ -194,6 +152,8 @@ Result<Credentials> CredentialChain::Load() const {
     credentials.access_key_id = Lookup(environment_, "AWS_ACCESS_KEY_ID");
     credentials.secret_access_key = Secret(Lookup(environment_, "AWS_SECRET_ACCESS_KEY"));
     credentials.session_token = Secret(Lookup(environment_, "AWS_SESSION_TOKEN"));
+    if (const auto ends = ParseIsoTime(Lookup(environment_, "AWS_CREDENTIAL_EXPIRATION")))
+      credentials.expires_ns = *ends;
     return checked(std::move(credentials));
   }
   std::string tried = profile_is_explicit_ ? "" : "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ";
@@ -275,7 +235,7 @@ Result<Credentials> CredentialChain::FromContainerEndpoint() const {
                                                "AWS_CONTAINER_CREDENTIALS_FULL_URI");
   std::string token = Lookup(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
   if (const std::string file = Lookup(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); !file.empty()) {
-    auto text = ReadFile(file, kAnswerBytesMax);
+    auto text = ReadFile(file, kServiceAnswerBytesMax);
     if (!text)
       return Fail(ErrorCode::kNoCredentials,
                   "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read: " + text.error().message);
@@ -286,7 +246,7 @@ Result<Credentials> CredentialChain::FromContainerEndpoint() const {
                 "the container's authorization token holds control characters; check where it is set");
   std::vector<std::string> headers;
   if (!token.empty()) headers.push_back("Authorization: " + token);
-  const Answer answer = Ask(url, headers);
+  const ServiceAnswer answer = AskAgain(url, headers);
   if (answer.status != 200)
     return Fail(ErrorCode::kNoCredentials, "the container's credential endpoint " + url + " gives no credentials (" +
                                                answer.reason + "); check it and AWS_CONTAINER_CREDENTIALS_*");
@@ -300,17 +260,19 @@ Result<Credentials> CredentialChain::FromMetadataService() const {
     endpoint = is_v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
   }
   while (endpoint.ends_with('/')) endpoint.pop_back();
-  const Answer token =
-      AskOnce("PUT", endpoint + "/latest/api/token", {"x-aws-ec2-metadata-token-ttl-seconds: 21600"}, kFirstTimeoutMs);
+  const ServiceAnswer token = Ask({.method = "PUT",
+                                   .url = endpoint + "/latest/api/token",
+                                   .headers = {"x-aws-ec2-metadata-token-ttl-seconds: 21600"},
+                                   .timeout_ms = kFirstTimeoutMs});
   if (token.status != 200 || HasControlCharacter(token.body))
     return Fail(ErrorCode::kNoCredentials, "no token: " + token.reason);
   const std::vector<std::string> headers = {"x-aws-ec2-metadata-token: " + token.body};
   const std::string base = endpoint + "/latest/meta-data/iam/security-credentials/";
-  const Answer roles = Ask(base, headers);
+  const ServiceAnswer roles = AskAgain(base, headers);
   const std::string role(Trim(roles.body.substr(0, roles.body.find('\n'))));
   if (roles.status != 200 || role.empty())
     return Fail(ErrorCode::kNoCredentials, "the machine has no role: " + roles.reason);
-  const Answer answer = Ask(base + PercentEncode(role, false), headers);
+  const ServiceAnswer answer = AskAgain(base + PercentEncode(role, false), headers);
   if (answer.status != 200)
     return Fail(ErrorCode::kNoCredentials, "no credentials of role '" + role + "': " + answer.reason);
   return ParseJson(answer.body, "the metadata service");

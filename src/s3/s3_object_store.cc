@@ -227,17 +227,22 @@ class S3ObjectStoreImplementation final : public S3ObjectStore {
     };
     operation->finish = [this, operation = operation.get(), key, etag = EtagOfParts(parts),
                          done = std::move(done)](Result<Response> response) {
+      const auto verify = [this, &key, &etag, &done](const Error& error) {
+        Head(key, [etag, done, error](const Result<ObjectInfo>& found) {
+          if (found && found->etag == etag) return done(etag);
+          done(Fail(error));
+        });
+      };
       if (response) {
         ErrorBody error;
-        return done(ParseCompletion(response->body, &error));
+        auto completed = ParseCompletion(response->body, &error);
+        if (completed || etag.empty()) return done(std::move(completed));
+        return verify(completed.error());  // Ceph 16 leaves the answer's ETag empty
       }
       // An attempt whose answer was lost may have completed the upload, which a later attempt then finds gone.
       const Error& error = response.error();
       if (error.code != ErrorCode::kNotFound || operation->retries == 0 || etag.empty()) return done(Fail(error));
-      Head(key, [etag, done, error](const Result<ObjectInfo>& found) {
-        if (found && found->etag == etag) return done(etag);
-        done(Fail(error));
-      });
+      verify(error);
     };
     Submit(std::move(operation));
   }

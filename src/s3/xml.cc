@@ -130,8 +130,8 @@ ErrorBody ParseErrorBody(std::string_view text) {
   ErrorBody body;
   Walker walker;
   walker.on_close = [&](const std::string& path, const std::string& value) {
-    if (path == "/Error/Code") body.code = value;
-    if (path == "/Error/Message") body.message = value;
+    if (path == "/Error/Code" || path == "/ErrorResponse/Error/Code") body.code = value;
+    if (path == "/Error/Message" || path == "/ErrorResponse/Error/Message") body.message = value;
     if (path == "/Error/Region") body.region = value;
   };
   if (!walker.Parse(text)) return {};
@@ -226,6 +226,26 @@ Result<std::string> ParseCompletion(std::string_view text, ErrorBody* error) {
   };
   if (!walker.Parse(document) || etag.empty()) return Bad("no ETag of the completed upload");
   return etag;
+}
+
+Result<SessionKeys> ParseSessionKeys(std::string_view text) {
+  SessionKeys keys;
+  std::string expiration;
+  Walker walker;
+  walker.on_close = [&](const std::string& path, const std::string& value) {
+    const std::string_view base = "/GetSessionTokenResponse/GetSessionTokenResult/Credentials/";
+    if (!std::string_view(path).starts_with(base)) return;
+    const std::string_view name = std::string_view(path).substr(base.size());
+    if (name == "AccessKeyId") keys.access_key_id = value;
+    if (name == "SecretAccessKey") keys.secret_access_key = Secret(value);
+    if (name == "SessionToken") keys.session_token = Secret(value);
+    if (name == "Expiration") expiration = value;
+  };
+  const bool is_whole = walker.Parse(text) && !keys.access_key_id.empty() && !keys.secret_access_key.empty() &&
+                        !keys.session_token.empty();
+  if (!is_whole) return Fail(ErrorCode::kProtocol, "the answer holds no session keys");
+  LEAT_ASSIGN_OR_RETURN(keys.expires_ns, ParseIsoTime(expiration));
+  return keys;
 }
 
 Result<int64_t> ParseIsoTime(std::string_view text) {

@@ -1,54 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tuner/study_report.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <set>
 
-#include "base/log.h"
 #include "base/text.h"
 #include "jobs/contract.h"
 #include "jobs/describe.h"
-#include "tuner/tuning_run.h"
+#include "tuner/display_text.h"
 
 namespace leat::tuner {
 namespace {
 
 constexpr size_t kFailuresShownMax = 5;
 
-struct Objective {
-  std::string name, type = "Maximize";
-  bool maximize() const { return type == "Maximize"; }
-};
-
-Objective ObjectiveOf(const Study& study) {
-  const Json config = study.request.value("HyperParameterTuningJobConfig", Json::object());
-  const Json objective = config.value("HyperParameterTuningJobObjective", Json::object());
-  return {objective.value("MetricName", ""), objective.value("Type", "Maximize")};
+const TuningDefinition& DefinitionOf(const Study& study, const Trial& trial) {
+  return study.job.definitions[trial.definition];
 }
-
-bool HasObjective(const Trial& trial) { return trial.objective && std::isfinite(*trial.objective); }
 
 const char* ObjectiveStatus(const Trial& trial) {
   if (!trial.is_done) return "Pending";
-  return HasObjective(trial) && trial.state.status != "Failed" ? "Succeeded" : "Failed";
+  return trial.HasObjective() ? "Succeeded" : "Failed";
 }
 
-Json Summarize(const Trial& trial, const Objective& objective) {
-  Json summary = {{"TrainingJobName", trial.job_name},
-                  {"TrainingJobArn", jobs::TrainingJobArn(trial.job_name)},
-                  {"CreationTime", jobs::EpochSeconds(trial.state.created_ns)},
-                  {"TrainingJobStatus", trial.state.status},
-                  {"TunedHyperParameters", trial.tuned},
-                  {"ObjectiveStatus", ObjectiveStatus(trial)}};
-  if (trial.state.started_ns) summary["TrainingStartTime"] = jobs::EpochSeconds(*trial.state.started_ns);
-  if (trial.state.ended_ns) summary["TrainingEndTime"] = jobs::EpochSeconds(*trial.state.ended_ns);
-  if (!trial.state.failure_reason.empty()) summary["FailureReason"] = trial.state.failure_reason;
-  if (HasObjective(trial)) {
-    summary["FinalHyperParameterTuningJobObjectiveMetric"] = {
-        {"MetricName", objective.name}, {"Value", *trial.objective}, {"Type", objective.type}};
+// Of TrainingJobStatusCounters. A training job that was deleted is counted by what it left.
+std::string CounterOf(const Trial& trial) {
+  const std::string& status = trial.state.status;
+  if (status == "Stopping") return "InProgress";
+  if (status == "Deleted") return trial.HasObjective() && trial.stop_reason.empty() ? "Completed" : "Stopped";
+  if (status != "Failed") return status;
+  const bool is_internal = trial.state.failure_reason.rfind("InternalServerError", 0) == 0;
+  return is_internal ? "RetryableError" : "NonRetryableError";
+}
+
+// What a summary and a description share.
+Json StatusOf(const std::string& name, const Study& study) {
+  Json by_status = {
+      {"Completed", 0}, {"InProgress", 0}, {"RetryableError", 0}, {"NonRetryableError", 0}, {"Stopped", 0}};
+  Json by_objective = {{"Succeeded", 0}, {"Pending", 0}, {"Failed", 0}};
+  for (const auto& trial : study.trials) {
+    const std::string counter = CounterOf(trial);
+    by_status[counter] = by_status.value(counter, 0) + 1;
+    const char* objective = ObjectiveStatus(trial);
+    by_objective[objective] = by_objective.value(objective, 0) + 1;
   }
-  if (!trial.state.accounting.empty()) summary["LeatDataAccounting"] = trial.state.accounting;
-  return summary;
+  Json status = {{"HyperParameterTuningJobName", name},
+                 {"HyperParameterTuningJobArn", TuningJobArn(name)},
+                 {"HyperParameterTuningJobStatus", study.status},
+                 {"CreationTime", jobs::EpochSeconds(study.created_ns)},
+                 {"LastModifiedTime", jobs::EpochSeconds(study.modified_ns)},
+                 {"TrainingJobStatusCounters", std::move(by_status)},
+                 {"ObjectiveStatusCounters", std::move(by_objective)}};
+  if (study.ended_ns) status["HyperParameterTuningEndTime"] = jobs::EpochSeconds(*study.ended_ns);
+  return status;
 }
 
 std::string Number(const char* format, double value) {
@@ -66,18 +72,17 @@ std::string Figure(const Json& accounting, const char* name) {
 std::string Layout(const std::vector<std::vector<std::string>>& rows, size_t& width) {
   std::vector<size_t> widths(rows[0].size(), 0);
   for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], DisplayColumns(row[i]));
   }
   std::string text;
   width = 0;
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const std::string space(widths[i] - row[i].size(), ' ');
-      line += (i ? "  " : "") + (i ? space + row[i] : row[i] + space);
+      line += (i ? "  " : "") + PadToColumns(row[i], widths[i], i > 0);
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    width = std::max(width, line.size());
+    width = std::max(width, DisplayColumns(line));
     text += line + "\n";
   }
   return text;
@@ -86,7 +91,8 @@ std::string Layout(const std::vector<std::vector<std::string>>& rows, size_t& wi
 // What a table leaves out and shortens to fit.
 struct Form {
   bool short_names = false;      // "003" for "study-003-0123abcd"
-  bool tuned_below = false;      // hyperparameters on lines of their own
+  bool reasons_below = false;    // why jobs were stopped, on lines of their own
+  bool tuned_below = false;      // hyperparameters as well
   size_t figures = kFiguresMax;  // of first batch, training, requests, bytes: how many
   static constexpr size_t kFiguresMax = 4;
 };
@@ -95,6 +101,8 @@ struct Form {
 bool Narrow(Form& form) {
   if (!form.short_names) {
     form.short_names = true;
+  } else if (!form.reasons_below) {
+    form.reasons_below = true;
   } else if (!form.tuned_below) {
     form.tuned_below = true;
   } else if (form.figures > 0) {
@@ -119,10 +127,10 @@ std::string Wrapped(const std::vector<std::string>& parts, size_t columns, size_
     const std::string end = i + 1 < parts.size() ? "," : "";
     std::string part = parts[i];
     const size_t room = columns - next.size() - end.size();
-    if (part.size() > room) part = part.substr(0, room - 3) + "...";
+    if (DisplayColumns(part) > room) part = CutToColumns(part, room - 2, ".") + "..";
     if (line.empty()) {
       line = start + part + end;
-    } else if (line.size() + 1 + part.size() + end.size() <= columns) {
+    } else if (DisplayColumns(line) + 1 + DisplayColumns(part) + end.size() <= columns) {
       line += " " + part + end;
     } else {
       text += line + "\n";
@@ -132,107 +140,184 @@ std::string Wrapped(const std::vector<std::string>& parts, size_t columns, size_
   return text + line + "\n";
 }
 
-std::string Table(const Study& study, const Trial* best, const Form& form, size_t columns, size_t& width) {
+// What any of the trials has: conditional ranges are not in all of them.
+std::vector<std::string> TunedNames(const Study& study) {
+  std::set<std::string> names;
+  for (const auto& trial : study.trials) {
+    for (const auto& [name, value] : trial.tuned) names.insert(name);
+  }
+  return {names.begin(), names.end()};
+}
+
+bool HasManyDefinitions(const Study& study) { return study.job.definitions.size() > 1; }
+
+bool HasStopReasons(const Study& study) {
+  return std::ranges::any_of(study.trials, [](const auto& trial) { return !trial.stop_reason.empty(); });
+}
+
+std::vector<std::string> TunedParts(const Study& study, const Trial& trial) {
+  std::vector<std::string> parts;
+  if (HasManyDefinitions(study)) parts.push_back("definition " + DisplayText(DefinitionOf(study, trial).name));
+  for (const auto& [name, value] : trial.tuned) parts.push_back(DisplayText(name) + " " + DisplayText(value));
+  return parts;
+}
+
+std::vector<std::string> Heads(const Study& study, const Form& form, const std::vector<std::string>& names) {
   std::vector<std::string> heads = {form.short_names ? "job" : "training job", "status"};
   if (!form.tuned_below) {
-    for (const auto& [name, value] : study.trials[0].tuned) heads.push_back(EscapeForDisplay(name));
+    if (HasManyDefinitions(study)) heads.emplace_back("definition");
+    for (const auto& name : names) heads.push_back(DisplayText(name));
   }
   heads.emplace_back("objective");
   const char* figures[Form::kFiguresMax] = {form.short_names ? "batch s" : "1st batch s", "train s", "S3 req",
                                             "S3 bytes"};
   heads.insert(heads.end(), figures, figures + form.figures);
-  std::vector<std::vector<std::string>> rows = {heads};
-  for (const auto& trial : study.trials) {
-    const Json& data = trial.state.accounting;
-    std::vector<std::string> row = {
-        (form.short_names ? ShortName(trial.job_name) : trial.job_name) + (&trial == best ? " *" : ""),
-        trial.state.status};
-    if (!form.tuned_below) {
-      for (const auto& [name, value] : trial.tuned) row.push_back(EscapeForDisplay(value));
+  if (!form.reasons_below && HasStopReasons(study)) heads.emplace_back("stopped because");
+  return heads;
+}
+
+std::vector<std::string> Row(const Study& study, const Trial& trial, const Trial* best, const Form& form,
+                             const std::vector<std::string>& names) {
+  const Json& data = trial.state.accounting;
+  std::vector<std::string> row = {
+      (form.short_names ? ShortName(trial.job_name) : trial.job_name) + (&trial == best ? " *" : ""),
+      trial.state.status};
+  if (!form.tuned_below) {
+    if (HasManyDefinitions(study)) row.push_back(DisplayText(DefinitionOf(study, trial).name));
+    for (const auto& name : names) {
+      const auto value = trial.tuned.find(name);
+      row.push_back(value == trial.tuned.end() ? "-" : DisplayText(value->second));
     }
-    row.push_back(trial.objective ? Number("%#.6g", *trial.objective) : "-");
-    const std::string values[Form::kFiguresMax] = {
-        Figure(data, "SecondsToFirstBatch"), Figure(data, "SecondsOfTraining"),
-        data.contains("S3Requests") ? std::to_string(data["S3Requests"].get<uint64_t>()) : "-",
-        data.contains("S3Bytes") ? FormatBytes(data["S3Bytes"]) : "-"};
-    row.insert(row.end(), values, values + form.figures);
-    rows.push_back(std::move(row));
   }
-  const std::string text = Layout(rows, width);
-  if (!form.tuned_below) return text;
+  row.push_back(trial.objective ? Number("%#.6g", *trial.objective) : "-");
+  const std::string values[Form::kFiguresMax] = {
+      Figure(data, "SecondsToFirstBatch"), Figure(data, "SecondsOfTraining"),
+      data.contains("S3Requests") ? std::to_string(data["S3Requests"].get<uint64_t>()) : "-",
+      data.contains("S3Bytes") ? FormatBytes(data["S3Bytes"]) : "-"};
+  row.insert(row.end(), values, values + form.figures);
+  if (!form.reasons_below && HasStopReasons(study)) row.push_back(DisplayText(trial.stop_reason));
+  return row;
+}
+
+std::string Table(const Study& study, const Trial* best, const Form& form, size_t columns, size_t& width) {
+  const auto names = TunedNames(study);
+  std::vector<std::vector<std::string>> rows = {Heads(study, form, names)};
+  for (const auto& trial : study.trials) rows.push_back(Row(study, trial, best, form, names));
   std::string out;
   size_t number = 0;
-  for (const auto& line : Split(text, '\n')) {
+  for (const auto& line : Split(Layout(rows, width), '\n')) {
     if (line.empty()) continue;
     out += line + "\n";
     if (number++ == 0) continue;  // the heads
+    const Trial& trial = study.trials[number - 2];
     std::vector<std::string> parts;
-    for (const auto& [name, value] : study.trials[number - 2].tuned) {
-      parts.push_back(EscapeForDisplay(name) + " " + EscapeForDisplay(value));
-    }
+    if (form.tuned_below) parts = TunedParts(study, trial);
     if (!parts.empty()) out += Wrapped(parts, columns, 4);
+    if (form.reasons_below && !trial.stop_reason.empty()) {
+      out += Wrapped({"stopped: " + DisplayText(trial.stop_reason)}, columns, 4);
+    }
   }
   return out;
 }
 
 }  // namespace
 
+const char* StrategyName(TuningJob::Strategy strategy) {
+  switch (strategy) {
+    case TuningJob::Strategy::kBayesian:
+      return "Bayesian";
+    case TuningJob::Strategy::kRandom:
+      return "Random";
+    case TuningJob::Strategy::kGrid:
+      return "Grid";
+    case TuningJob::Strategy::kHyperband:
+      return "Hyperband";
+  }
+  return "";
+}
+
+Json SummarizeTrial(const Study& study, const Trial& trial) {
+  const TuningDefinition& definition = DefinitionOf(study, trial);
+  Json summary = {
+      {"TrainingJobName", trial.job_name},        {"TrainingJobArn", jobs::TrainingJobArn(trial.job_name)},
+      {"TuningJobName", study.job.name},          {"CreationTime", jobs::EpochSeconds(trial.state.created_ns)},
+      {"TrainingJobStatus", trial.state.status},  {"TunedHyperParameters", trial.tuned},
+      {"ObjectiveStatus", ObjectiveStatus(trial)}};
+  if (!definition.name.empty()) summary["TrainingJobDefinitionName"] = definition.name;
+  if (trial.state.started_ns) summary["TrainingStartTime"] = jobs::EpochSeconds(*trial.state.started_ns);
+  if (trial.state.ended_ns) summary["TrainingEndTime"] = jobs::EpochSeconds(*trial.state.ended_ns);
+  if (!trial.state.failure_reason.empty()) summary["FailureReason"] = trial.state.failure_reason;
+  if (trial.HasObjective()) {
+    summary["FinalHyperParameterTuningJobObjectiveMetric"] = {{"MetricName", definition.objective},
+                                                              {"Value", *trial.objective},
+                                                              {"Type", definition.maximize ? "Maximize" : "Minimize"}};
+  }
+  if (!trial.state.accounting.empty()) summary["LeatDataAccounting"] = trial.state.accounting;
+  if (!trial.stop_reason.empty()) summary["LeatStopReason"] = trial.stop_reason;
+  return summary;
+}
+
+std::string TuningJobArn(const std::string& name) {
+  return "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(name);
+}
+
+Json SummarizeTuningJob(const std::string& name, const Study& study) {
+  Json summary = StatusOf(name, study);
+  summary["Strategy"] = StrategyName(study.job.strategy);
+  const auto config = study.job.request.find("HyperParameterTuningJobConfig");
+  if (config == study.job.request.end()) return summary;
+  if (const auto limits = config->find("ResourceLimits"); limits != config->end()) summary["ResourceLimits"] = *limits;
+  return summary;
+}
+
 Json DescribeTuningJob(const std::string& name, const Study& study) {
-  const Objective objective = ObjectiveOf(study);
-  Json description = study.request;
-  description["HyperParameterTuningJobName"] = name;
-  description["HyperParameterTuningJobArn"] =
-      "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(name);
-  description["HyperParameterTuningJobStatus"] = study.status;
-  description["CreationTime"] = jobs::EpochSeconds(study.created_ns);
-  description["LastModifiedTime"] = jobs::EpochSeconds(study.modified_ns);
-  if (study.ended_ns) description["HyperParameterTuningEndTime"] = jobs::EpochSeconds(*study.ended_ns);
+  Json description = study.job.request;
+  description.update(StatusOf(name, study));
   if (!study.failure_reason.empty()) description["FailureReason"] = study.failure_reason;
-  Json jobs_by_status = {
-      {"Completed", 0}, {"InProgress", 0}, {"RetryableError", 0}, {"NonRetryableError", 0}, {"Stopped", 0}};
-  Json by_objective = {{"Succeeded", 0}, {"Pending", 0}, {"Failed", 0}};
   Json children = Json::array();
   double seconds = 0;
   for (const auto& trial : study.trials) {
-    std::string counter = trial.state.status;
-    if (counter == "Stopping") counter = "InProgress";
-    if (counter == "Failed") {
-      const bool internal = trial.state.failure_reason.rfind("InternalServerError", 0) == 0;
-      counter = internal ? "RetryableError" : "NonRetryableError";
-    }
-    jobs_by_status[counter] = jobs_by_status.value(counter, 0) + 1;
-    const char* status = ObjectiveStatus(trial);
-    by_objective[status] = by_objective.value(status, 0) + 1;
     if (trial.state.started_ns && trial.state.ended_ns) {
       seconds += static_cast<double>(*trial.state.ended_ns - *trial.state.started_ns) / 1e9;
     }
-    children.push_back(Summarize(trial, objective));
+    children.push_back(SummarizeTrial(study, trial));
   }
-  description["TrainingJobStatusCounters"] = jobs_by_status;
-  description["ObjectiveStatusCounters"] = by_objective;
   description["ConsumedResources"] = {{"RuntimeInSeconds", static_cast<int64_t>(std::ceil(seconds))}};
-  if (const Trial* best = BestTrial(study, objective.maximize()))
-    description["BestTrainingJob"] = Summarize(*best, objective);
+  Json completion = {{"NumberOfTrainingJobsObjectiveNotImproving", CompletionOf(study).not_improving}};
+  if (study.converged_ns) completion["ConvergenceDetectedTime"] = jobs::EpochSeconds(*study.converged_ns);
+  description["TuningJobCompletionDetails"] = std::move(completion);
+  if (const Trial* best = BestTrial(study)) description["BestTrainingJob"] = SummarizeTrial(study, *best);
   description["LeatTrainingJobs"] = std::move(children);
   description["LeatRandomSeed"] = study.seed;
+  if (!study.completed_by.empty()) description["LeatCompletedBy"] = study.completed_by;
+  if (!study.warnings.empty()) description["LeatWarnings"] = study.warnings;
   return description;
+}
+
+std::string StudyLine(const std::string& name, const Study& study) {
+  std::string line = PadToColumns(name, 32) + "  " + PadToColumns(study.status, 10) + "  " +
+                     std::to_string(study.order_of_ends.size());
+  if (study.job.jobs_max != UINT32_MAX) line += " of " + std::to_string(study.job.jobs_max);
+  line += " done";
+  if (const Trial* best = BestTrial(study)) line += ", best " + Number("%.6g", *best->objective);
+  return line;
 }
 
 std::string StudyTable(const Study& study, size_t columns) {
   if (study.trials.empty()) return "no training job was started\n";
-  const Objective objective = ObjectiveOf(study);
-  const Trial* best = BestTrial(study, objective.maximize());
+  const Trial* best = BestTrial(study);
   Form form;
   size_t width = 0;
   std::string text = Table(study, best, form, columns, width);
-  // Names first, then hyperparameters to lines of their own, then what the job's own description tells as well.
+  // Names first, then reasons and hyperparameters to lines of their own, then what the job's own description tells too.
   while (width > columns && Narrow(form)) text = Table(study, best, form, columns, width);
-  if (!best) return text + Wrapped({"no job has told its objective, " + EscapeForDisplay(objective.name)}, columns, 0);
-  std::vector<std::string> parts = {"* best: " + best->job_name,
-                                    EscapeForDisplay(objective.name) + " " + Number("%#.6g", *best->objective)};
-  for (const auto& [name, value] : best->tuned) {
-    parts.push_back(EscapeForDisplay(name) + " " + EscapeForDisplay(value));
+  if (!best) {
+    const std::string objective = DisplayText(DefinitionOf(study, study.trials[0]).objective);
+    return text + Wrapped({"no job has told its objective, " + objective}, columns, 0);
   }
+  std::vector<std::string> parts = {"* best: " + best->job_name, DisplayText(DefinitionOf(study, *best).objective) +
+                                                                     " " + Number("%#.6g", *best->objective)};
+  for (auto& part : TunedParts(study, *best)) parts.push_back(std::move(part));
   return text + Wrapped(parts, columns, 0);
 }
 

@@ -9,218 +9,352 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "jobs/job_follower.h"
+#include "jobs/describe.h"
+#include "jobs/launch.h"
 #include "jobs/metrics.h"
-#include "jobs/sandbox.h"
-#include "jobs/volume.h"
-#include "policy/search.h"
+#include "search/hyperband.h"
+#include "search/median_stopping.h"
+#include "search/search.h"
 
 namespace leat::tuner {
 namespace {
 
-using jobs::Event;
 using jobs::JobKind;
+using Strategy = TuningJob::Strategy;
 
-constexpr std::chrono::milliseconds kPoll{50};
-constexpr std::chrono::milliseconds kLookAfter{500};  // how soon another process's stop is seen
+constexpr std::chrono::milliseconds kPoll{200};
+constexpr std::chrono::seconds kLookAtData{2};
+constexpr uint32_t kAttemptsMax = 3;   // of a training job that is lost by no fault of its script
+constexpr size_t kFailuresInARow = 5;  // from the first on: the others would fail too
+constexpr size_t kReasonMax = 600;
+
+bool IsTransient(ErrorCode code) {
+  return code == ErrorCode::kBusy || code == ErrorCode::kIo || code == ErrorCode::kNoSpace ||
+         code == ErrorCode::kTimedOut || code == ErrorCode::kUnavailable;
+}
 
 class TuningRun {
  public:
-  TuningRun(const TuningJob& job, const jobs::RunOptions& options, const TunerServices& services, uint64_t seed)
-      : job_(job), options_(options), services_(services), seed_(seed) {
-    options_.tuning_job = job.name;
-  }
+  TuningRun(const std::string& name, const TunerServices& services)
+      : name_(name), services_(services), reader_(services.store, name) {}
 
-  Status Run() {
-    const auto started = std::chrono::steady_clock::now();
-    auto looked_after = started;
-    uint32_t number = 0;
-    std::vector<policy::Suggestion> suggestions;
-    Status broken;
+  Result<Study> Run() {
     for (;;) {
-      const auto now = std::chrono::steady_clock::now();
-      if (now - looked_after >= kLookAfter) {
-        looked_after = now;
-        // The training jobs outlive whoever runs them: somebody must go on with them.
-        if (const Status woken = services_.submitter.Wake(); !woken) LogWarning(woken.error().message);
-        stop_requested_ = stop_requested_ || StopRequested();
-      }
-      const bool out_of_time = job_.max_runtime_s > 0 && now - started >= std::chrono::seconds(job_.max_runtime_s);
-      const int level = std::max(services_.stop.load(), stop_requested_ || out_of_time ? 1 : 0);
-      if (level > stop_ && !out_of_time) {
-        if (stop_ == 0) Record("status", {{"secondary", "Stopping"}, {"message", "Stopping the tuning job"}});
-        stopped_ = true;
-      }
-      if (level > stop_) StopChildren(level);
-      if (const Status followed = FollowChildren(); !followed) {
-        StopChildren(1);
-        return followed;
-      }
-      if (children_.empty() && (stop_ > 0 || number >= job_.jobs_max || !broken)) return broken;
-      bool launched = false;
-      if (stop_ == 0 && broken && number < job_.jobs_max && children_.size() < job_.parallel_max) {
-        auto suggestion = policy::Suggest(job_, seed_, number, suggestions);
-        if (!suggestion) {
-          number = job_.jobs_max;  // the grid is at its end
-          continue;
-        }
-        suggestions.push_back(*suggestion);
-        // A child that cannot be created at all would be followed by others like it.
-        broken = Launch(++number, *suggestion);
-        launched = true;
-      }
-      if (!launched) std::this_thread::sleep_for(kPoll);
+      const Status turned = Turn();
+      if (!turned && !IsTransient(turned.error().code)) return Fail(turned.error());
+      if (!turned) LogWarning("tuning job " + name_ + ": " + turned.error().message + "; it is tried again");
+      if (study().IsTerminal() || services_.leave) return study();
+      std::this_thread::sleep_for(kPoll);
     }
   }
-  bool stopped() const { return stopped_; }
 
  private:
-  bool StopRequested() const {
-    const auto events = services_.store.Events(JobKind::kTuning, job_.name);
-    return events && jobs::Fold(*events).stop_level > 0;
-  }
-  void Record(const std::string& kind, Json body) {
-    const Status status =
-        services_.store.Append(JobKind::kTuning, job_.name, {kind, jobs::WallTimeNs(), std::move(body)});
-    if (!status) LogError("tuning job " + job_.name + ": " + status.error().message);
+  const Study& study() const { return reader_.study(); }
+  const TuningJob& job() const { return study().job; }
+  bool IsEnding() const { return study().stop_level > 0 || !study().completed_by.empty(); }
+
+  // In the store, and thereby in the study.
+  Status Record(const std::string& kind, Json body) {
+    LEAT_RETURN_IF_ERROR(services_.store.Append(JobKind::kTuning, name_, {kind, jobs::WallTimeNs(), std::move(body)}));
+    return reader_.Read();
   }
 
-  void StopChildren(int level) {
-    stop_ = level;
-    for (const auto& [name, child] : children_) {
-      const Status status =
-          services_.store.Append(JobKind::kTraining, name, {"stop_requested", jobs::WallTimeNs(), {{"level", level}}});
-      if (!status) LogError("training job " + name + ": " + status.error().message);
+  Status Turn() {
+    LEAT_RETURN_IF_ERROR(reader_.Read());
+    if (study().IsTerminal()) return {};
+    if (!is_begun_) LEAT_RETURN_IF_ERROR(Begin());
+    LEAT_RETURN_IF_ERROR(TakeEnds());
+    LEAT_RETURN_IF_ERROR(JudgeReports());
+    LEAT_RETURN_IF_ERROR(LookAtCriteria());
+    LEAT_RETURN_IF_ERROR(StopJobs());
+    LEAT_RETURN_IF_ERROR(Launch());
+    return EndIfDone();
+  }
+
+  // What is computed from the study, not kept in it.
+  Status Begin() {
+    if (job().strategy == Strategy::kHyperband) {
+      hyperband_.emplace(search::HyperbandOptions{job().min_resource, job().max_resource, job().definitions[0].maximize,
+                                                  study().seed});
     }
-    if (const Status woken = services_.submitter.Wake(); !woken) LogWarning(woken.error().message);
+    if (job().stops_early) median_.emplace(job().definitions[0].maximize);
+    is_begun_ = true;
+    return {};
   }
 
-  Status FollowChildren() {
-    for (auto at = children_.begin(); at != children_.end();) {
-      const auto has_ended = at->second->Turn();
-      if (!has_ended) {  // a store that is busy or full for a moment; the children are told of again then
-        if (has_ended.error().code != ErrorCode::kBusy && has_ended.error().code != ErrorCode::kIo &&
-            has_ended.error().code != ErrorCode::kNoSpace)
-          return Fail(has_ended.error());
-        LogWarning("training job " + at->first + ": " + has_ended.error().message);
+  static bool IsLost(const Trial& trial) {
+    return trial.state.status == "Failed" && trial.state.failure_reason.rfind("InternalServerError", 0) == 0;
+  }
+
+  Status TakeEnds() {
+    for (size_t i = 0; i < study().trials.size(); ++i) {
+      const Trial& trial = study().trials[i];
+      if (trial.is_done || !trial.state.IsTerminal()) continue;
+      if (IsLost(trial) && trial.attempt < kAttemptsMax && !IsEnding()) {
+        const std::string again = ChildName(job(), study().seed, trial.number, trial.attempt + 1);
+        LEAT_RETURN_IF_ERROR(
+            Record("trial", TrialJson(trial.number, again, trial.definition, trial.tuned, trial.bracket)));
+        continue;
       }
-      at = has_ended.value_or(false) ? children_.erase(at) : std::next(at);
+      Json ended = {
+          {"number", trial.number}, {"status", trial.state.status}, {"failure_reason", trial.state.failure_reason}};
+      if (trial.HasObjective()) ended["objective"] = *trial.objective;
+      LEAT_RETURN_IF_ERROR(Record("trial_ended", std::move(ended)));
     }
     return {};
   }
 
-  Status Launch(uint32_t number, const policy::Suggestion& suggestion) {
-    const std::string name = ChildName(job_, seed_, number);
-    Record("trial", {{"number", number}, {"job", name}, {"tuned", suggestion}});
-    const TrainingJobCheck child = CheckTrainingJob(ChildRequest(job_, name, suggestion));
-    LEAT_RETURN_IF_ERROR(StatusOf(child.problems, name));
-    LEAT_RETURN_IF_ERROR(services_.submitter.Submit(child.job, options_));
-    children_.emplace(name, std::make_unique<jobs::JobFollower>(services_.store, services_.state_directory, name,
-                                                                services_.observer, false));
+  static Json TrialJson(uint32_t number, const std::string& job, size_t definition,
+                        const std::map<std::string, std::string>& tuned, uint32_t bracket) {
+    return {{"number", number}, {"job", job}, {"definition", definition}, {"tuned", tuned}, {"bracket", bracket}};
+  }
+
+  // Each report once, in the order in which they came, also those of an earlier process: its decisions follow again.
+  Status JudgeReports() {
+    if (!hyperband_ && !median_) return {};
+    struct Due {
+      int64_t sequence;
+      size_t trial, report;
+    };
+    std::vector<Due> due;
+    for (size_t i = 0; i < study().trials.size(); ++i) {
+      const Trial& trial = study().trials[i];
+      size_t& judged = judged_[trial.job_name];
+      for (; judged < trial.reports.size(); ++judged) due.push_back({trial.reports[judged].sequence, i, judged});
+    }
+    std::ranges::sort(due, {}, &Due::sequence);
+    for (const Due& next : due) {
+      const Trial& trial = study().trials[next.trial];
+      const auto count = static_cast<uint32_t>(next.report + 1);
+      const double value = trial.reports[next.report].value;
+      const search::StopDecision decision =
+          hyperband_ ? hyperband_->Report(trial.number, count, value) : median_->Report(trial.number, count, value);
+      if (!decision.stop || !trial.stop_reason.empty() || trial.is_done || trial.state.IsTerminal()) continue;
+      LEAT_RETURN_IF_ERROR(Record("trial_stopped", {{"number", trial.number}, {"reason", decision.reason}}));
+    }
+    for (; median_ && completed_ < study().order_of_ends.size(); ++completed_) {
+      const Trial& trial = study().trials[study().order_of_ends[completed_] - 1];
+      if (trial.state.status == "Completed") median_->Completed(trial.number);
+    }
     return {};
   }
 
-  const TuningJob& job_;
-  jobs::RunOptions options_;
+  Status Complete(const std::string& by) { return Record("completing", {{"by", by}}); }
+
+  Status LookAtCriteria() {
+    if (IsEnding()) return {};
+    const int64_t began_ns = study().resumed_ns.value_or(study().created_ns);
+    if (job().max_runtime_s > 0 && jobs::WallTimeNs() - began_ns >= job().max_runtime_s * 1'000'000'000)
+      return Complete("MaxRuntimeInSeconds");
+    const auto objectives = ObjectivesInOrder(study());
+    const bool all_failed =
+        std::ranges::none_of(objectives, [](const auto& objective) { return objective.has_value(); });
+    if (all_failed && objectives.size() >= kFailuresInARow) return Complete("AllTrainingJobsFailed");
+    const auto completion = CompletionOf(study());
+    if (!completion.reached) return {};
+    return Complete(*completion.reached == search::Completion::Criterion::kTarget         ? "TargetObjectiveMetricValue"
+                    : *completion.reached == search::Completion::Criterion::kNotImproving ? "BestObjectiveNotImproving"
+                                                                                          : "ConvergenceDetected");
+  }
+
+  // Training jobs that shall stop and have not been told. After a stop at once too: a child hears of each level once.
+  Status StopJobs() {
+    if (study().stop_level > 0 && study().status != "Stopping")
+      LEAT_RETURN_IF_ERROR(Record("status", {{"secondary", "Stopping"}}));
+    bool is_told = false;
+    for (size_t i = 0; i < study().trials.size(); ++i) {
+      const Trial& trial = study().trials[i];
+      if (trial.is_done || trial.state.IsTerminal()) continue;
+      const int level = std::max(study().stop_level, IsEnding() || !trial.stop_reason.empty() ? 1 : 0);
+      if (level == 0) continue;
+      if (!trial.is_submitted) {
+        LEAT_RETURN_IF_ERROR(Record("trial_ended", {{"number", trial.number}, {"status", "Stopped"}}));
+      } else if (trial.state.stop_level < level) {
+        LEAT_RETURN_IF_ERROR(services_.store.Append(JobKind::kTraining, trial.job_name,
+                                                    {"stop_requested", jobs::WallTimeNs(), {{"level", level}}}));
+        is_told = true;
+      }
+    }
+    return is_told ? services_.submitter.Wake() : Status();
+  }
+
+  size_t RunningCount() const {
+    return static_cast<size_t>(
+        std::ranges::count_if(study().trials, [](const Trial& trial) { return !trial.is_done; }));
+  }
+  bool IsAllLaunched() const { return is_exhausted_ || study().trials.size() >= job().jobs_max; }
+
+  Status Launch() {
+    if (IsEnding()) return {};
+    for (size_t i = 0; i < study().trials.size(); ++i) {
+      if (!study().trials[i].is_done && !study().trials[i].is_submitted)
+        LEAT_RETURN_IF_ERROR(Submit(study().trials[i]));
+    }
+    while (!IsAllLaunched() && RunningCount() < job().parallel_max) {
+      LEAT_ASSIGN_OR_RETURN(const bool waits, WaitsForData());
+      if (waits) return {};
+      const size_t count = study().trials.size();
+      LEAT_RETURN_IF_ERROR(LaunchNext());
+      if (study().trials.size() == count) return {};
+    }
+    return {};
+  }
+
+  Result<bool> WaitsForData() {
+    std::string why;
+    if (services_.data && RunningCount() > 0) {
+      const auto now = std::chrono::steady_clock::now();
+      if (now - looked_at_data_ >= kLookAtData) {
+        looked_at_data_ = now;
+        data_ = services_.data->Look(FileSystems());
+      }
+      why = WhyWaitForData(data_, RunningCount());
+    }
+    if (why.empty() != study().schedule.empty()) LEAT_RETURN_IF_ERROR(Record("schedule", {{"text", why}}));
+    return !why.empty();
+  }
+
+  std::vector<std::string> FileSystems() const {
+    std::vector<std::string> ids;
+    for (const auto& definition : job().definitions) {
+      const TrainingJob child = CheckTrainingJob(ChildRequest(job(), definition, "child", {})).job;
+      for (const auto& channel : child.channels) {
+        if (channel.file_system && !channel.file_system->is_plain_directory)
+          ids.push_back(channel.file_system->file_system_id);
+        if (channel.s3 && channel.input_mode == InputMode::kFastFile) ids.push_back(channel.s3->uri);
+      }
+    }
+    return ids;
+  }
+
+  search::Study SearchStudy(size_t definition) const {
+    const TuningDefinition& of = job().definitions[definition];
+    search::Study known;
+    known.ranges = of.ranges;
+    known.strategy = job().strategy == Strategy::kGrid       ? search::Study::Strategy::kGrid
+                     : job().strategy == Strategy::kBayesian ? search::Study::Strategy::kBayesian
+                                                             : search::Study::Strategy::kRandom;
+    known.maximize = of.maximize;
+    for (const auto& trial : study().trials) {
+      if (trial.definition != definition) continue;
+      search::Trial one{trial.tuned, search::Trial::State::kPending, std::nan("")};
+      if (trial.is_done) {
+        one.state = trial.HasObjective() ? search::Trial::State::kCompleted : search::Trial::State::kFailed;
+        if (trial.HasObjective()) one.objective = *trial.objective;
+      }
+      known.trials.push_back(std::move(one));
+    }
+    return known;
+  }
+
+  // Definitions take turns; one whose space is exhausted is passed over.
+  Status LaunchNext() {
+    const uint32_t number = static_cast<uint32_t>(study().trials.size()) + 1;
+    const size_t definitions = job().definitions.size();
+    for (size_t turn = 0; turn < definitions; ++turn) {
+      const size_t definition = (number - 1 + turn) % definitions;
+      const auto suggestions = search::Suggest(SearchStudy(definition), 1, Random::Mix(study().seed + definition));
+      if (!suggestions && suggestions.error().code == ErrorCode::kNotFound) continue;
+      if (!suggestions) return Fail(suggestions.error());
+      const std::string name = ChildName(job(), study().seed, number, 1);
+      LEAT_RETURN_IF_ERROR(Record("trial", TrialJson(number, name, definition, suggestions->front(),
+                                                     hyperband_ ? hyperband_->Bracket(number) : 0)));
+      return Submit(study().trials.back());
+    }
+    is_exhausted_ = true;
+    return {};
+  }
+
+  Status Submit(const Trial& trial) {
+    const TrainingJobCheck child =
+        CheckTrainingJob(ChildRequest(job(), job().definitions[trial.definition], trial.job_name, trial.tuned));
+    Status submitted = StatusOf(child.problems, trial.job_name);
+    jobs::RunOptions options = jobs::RunOptionsFrom(study().options);
+    options.tuning_job = name_;
+    if (submitted) submitted = services_.submitter.Submit(child.job, options);
+    if (submitted) return reader_.Read();
+    if (IsTransient(submitted.error().code)) return submitted;
+    // It counts as one that failed; when all do, the tuning job ends.
+    return Record("trial_ended", {{"number", trial.number},
+                                  {"status", "Failed"},
+                                  {"failure_reason", "ClientError: " + submitted.error().message}});
+  }
+
+  Status EndIfDone() {
+    if (RunningCount() > 0 || !(IsEnding() || IsAllLaunched())) return {};
+    Json end = {{"status", "Completed"}, {"failure_reason", ""}};
+    if (study().stop_level > 0) {
+      end["status"] = "Stopped";
+    } else if (!BestTrial(study())) {
+      end = {{"status", "Failed"}, {"failure_reason", WhyNone()}};
+    }
+    return Record("ended", std::move(end));
+  }
+
+  // Why no training job has an objective.
+  std::string WhyNone() const {
+    if (study().trials.empty()) return "no training job could be started: the ranges have no values";
+    const auto failed =
+        std::ranges::find_if(study().trials, [](const Trial& trial) { return trial.state.status == "Failed"; });
+    if (failed != study().trials.end()) {
+      return "All training jobs failed; " + failed->job_name + ": " +
+             failed->state.failure_reason.substr(0, kReasonMax) + " (leat jobs logs " + failed->job_name +
+             " shows its output)";
+    }
+    const Trial& first = study().trials.front();
+    const TuningDefinition& definition = job().definitions[first.definition];
+    std::string regexes;
+    for (const auto& metric : CheckTrainingJob(ChildRequest(job(), definition, "child", {})).job.metrics) {
+      if (metric.name == definition.objective) regexes += (regexes.empty() ? "" : ", ") + metric.regex;
+    }
+    return "No training job told its objective, " + definition.objective + ": nothing that is a number matched " +
+           regexes + " (leat jobs logs " + first.job_name + " shows what it printed)";
+  }
+
+  const std::string name_;
   const TunerServices& services_;
-  const uint64_t seed_;
-  int stop_ = 0;                                                        // told to the children
-  bool stop_requested_ = false;                                         // by another process
-  bool stopped_ = false;                                                // by somebody, not by MaxRuntimeInSeconds
-  std::map<std::string, std::unique_ptr<jobs::JobFollower>> children_;  // that run
+  StudyReader reader_;
+  bool is_begun_ = false, is_exhausted_ = false;
+  std::optional<search::Hyperband> hyperband_;
+  std::optional<search::MedianStopping> median_;
+  size_t completed_ = 0;                  // ends that the median rule has been told of
+  std::map<std::string, size_t> judged_;  // reports of each training job
+  std::chrono::steady_clock::time_point looked_at_data_{};
+  std::optional<DataState> data_;
 };
 
 }  // namespace
 
-const Trial* BestTrial(const Study& study, bool maximize) {
-  const Trial* best = nullptr;
-  for (const auto& trial : study.trials) {
-    if (!trial.objective || !std::isfinite(*trial.objective) || trial.state.status == "Failed") continue;
-    if (!best || (maximize ? *trial.objective > *best->objective : *trial.objective < *best->objective)) best = &trial;
-  }
-  return best;
-}
-
-Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const TunerServices& services) {
+Status SubmitTuningJob(const TuningJob& job, const jobs::RunOptions& options, jobs::JobStore& store) {
   // Everything that every child would stumble over is found before the first.
-  const auto child = CheckTrainingJob(ChildRequest(job, job.name, {})).job;
-  LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
-  if (options.sandbox) LEAT_RETURN_IF_ERROR(jobs::CheckSandbox());
-  const Error exists{ErrorCode::kExists, "ResourceInUse: A hyperparameter tuning job with the name, " + job.name +
-                                             ", already exists. Choose a different name. (leat jobs describe " +
-                                             job.name + " shows the one that has it)"};
-  // Held to the end; before the job is in the store, where one that nobody holds counts as abandoned.
-  const auto lock = jobs::TakeJobLock(jobs::TuningLockPath(services.state_directory, job.name));
-  if (!lock && lock.error().code == ErrorCode::kBusy) return Fail(exists);
-  if (!lock && lock.error().code != ErrorCode::kNotSupported) return Fail(lock.error());
-  if (!lock) LogWarning("tuning job " + job.name + ": " + lock.error().message);
+  for (const auto& definition : job.definitions) {
+    const auto child = CheckTrainingJob(ChildRequest(job, definition, job.name, {})).job;
+    LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
+    LEAT_RETURN_IF_ERROR(jobs::CheckLaunch(child, options.sandbox));
+  }
   const int64_t now = jobs::WallTimeNs();
   const uint64_t seed = job.seed.value_or(Random(static_cast<uint64_t>(now)).Next() >> 1);
-  const Status created = services.store.Create(
-      JobKind::kTuning, job.name,
-      {"created", now, {{"request", job.request}, {"seed", seed}, {"supervisor", jobs::ToJson(jobs::ThisProcess())}}});
-  if (!created) {
-    if (created.error().code != ErrorCode::kExists) return Fail(created.error());
-    return Fail(exists);
-  }
-  TuningRun run(job, options, services, seed);
-  const Status status = run.Run();
-  LEAT_ASSIGN_OR_RETURN(Study study, LoadStudy(services.store, job.name));
-  const bool any = std::any_of(study.trials.begin(), study.trials.end(),
-                               [](const Trial& trial) { return trial.is_done && trial.state.status != "Failed"; });
-  const std::string first_failed = study.trials.empty() ? job.name : study.trials[0].job_name;
-  Json end = {{"status", "Completed"}, {"failure_reason", ""}};
-  if (run.stopped()) {
-    end["status"] = "Stopped";
-  } else if (!status) {
-    end = {{"status", "Failed"},
-           {"failure_reason", "a training job could not be created or followed: " + status.error().message}};
-  } else if (!any) {
-    end = {{"status", "Failed"},
-           {"failure_reason", "All training jobs failed: leat jobs describe " + first_failed + " tells why"}};
-  }
-  LEAT_RETURN_IF_ERROR(services.store.Append(JobKind::kTuning, job.name, {"ended", jobs::WallTimeNs(), end}));
-  return LoadStudy(services.store, job.name);
+  const Status created =
+      store.Create(JobKind::kTuning, job.name,
+                   {"created", now, {{"request", job.request}, {"seed", seed}, {"options", jobs::ToJson(options)}}});
+  if (created || created.error().code != ErrorCode::kExists) return created;
+  return Fail(ErrorCode::kExists, "ResourceInUse: A hyperparameter tuning job with the name, " + job.name +
+                                      ", already exists. Choose a different name. (leat tunings describe " + job.name +
+                                      " shows the one that has it)");
 }
 
-Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name) {
-  LEAT_ASSIGN_OR_RETURN(const auto events, store.Events(JobKind::kTuning, name));
-  const jobs::JobState state = jobs::Fold(events);  // status and times; trials are read below
-  Study study;
-  study.request = state.request;
-  study.status = state.status;
-  study.failure_reason = state.failure_reason;
-  study.created_ns = state.created_ns;
-  study.modified_ns = state.modified_ns;
-  study.ended_ns = state.ended_ns;
-  std::string objective;
-  if (const auto* config = &study.request; config->contains("HyperParameterTuningJobConfig")) {
-    objective = (*config)["HyperParameterTuningJobConfig"]
-                    .value("HyperParameterTuningJobObjective", Json::object())
-                    .value("MetricName", "");
-  }
-  for (const auto& event : events) {
-    if (event.kind == "created") study.seed = event.body.value("seed", uint64_t{0});
-    if (event.kind != "trial") continue;
-    Trial trial;
-    trial.number = event.body.value("number", 0u);
-    trial.job_name = event.body.value("job", "");
-    trial.tuned = event.body.value("tuned", std::map<std::string, std::string>{});
-    trial.state.created_ns = event.at_ns;
-    if (auto job = store.Load(trial.job_name)) {
-      trial.state = std::move(*job);
-      trial.is_done = trial.state.IsTerminal();
-      LEAT_ASSIGN_OR_RETURN(const auto samples, store.Samples(trial.job_name));
-      for (const auto& sample : samples) {
-        if (sample.name == objective) trial.objective = sample.value;
-      }
-    } else if (state.IsTerminal() && job.error().code == ErrorCode::kNotFound) {
-      trial.state.status = trial.state.secondary = "Deleted";  // leat jobs delete
-      trial.is_done = true;
-    }
-    study.trials.push_back(std::move(trial));
-  }
-  return study;
+Status ResumeTuningJob(const std::string& name, jobs::JobStore& store) {
+  LEAT_ASSIGN_OR_RETURN(const Study study, LoadStudy(store, name));
+  if (!study.IsTerminal())
+    return Fail(ErrorCode::kInvalidArgument, name + " is " + study.status + ": it has not ended");
+  if (study.trials.size() >= study.job.jobs_max)
+    return Fail(ErrorCode::kInvalidArgument, name + " has had all of its " + std::to_string(study.job.jobs_max) +
+                                                 " training jobs; start another with WarmStartConfig to search on");
+  return store.Append(JobKind::kTuning, name, {"resumed", jobs::WallTimeNs(), Json::object()});
+}
+
+Result<Study> RunTuningJob(const std::string& name, const TunerServices& services) {
+  return TuningRun(name, services).Run();
 }
 
 }  // namespace leat::tuner

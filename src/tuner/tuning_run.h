@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tuning job: asks policy/search for hyperparameters, has a training job run for each, several at once, and keeps the
-// best. The study is events in the job store, as training jobs are. Blocking on the caller's thread.
+// Runs a tuning job: asks search/ for hyperparameters, has a training job run for each, several at once, stops those
+// that do not promise much, and ends when it is time. All that it decides is an event in the job store before it is
+// done, so that a process that is killed at any point is followed by another that goes on where it was.
 #pragma once
 
-#include <functional>
-#include <map>
+#include <atomic>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,54 +12,28 @@
 #include "base/result.h"
 #include "jobs/training_run.h"
 #include "model/tuning_job.h"
+#include "tuner/data_pacing.h"
+#include "tuner/study.h"
 
 namespace leat::tuner {
 
-using Json = nlohmann::json;
-
-struct Trial {
-  uint32_t number = 0;  // from 1
-  std::string job_name;
-  std::map<std::string, std::string> tuned;
-  jobs::JobState state;
-  std::optional<double> objective;  // the last value that the job printed, if it is a number
-  bool is_done = false;
-};
-
-struct Study {
-  Json request = Json::object();
-  uint64_t seed = 0;
-  std::string status = "InProgress", failure_reason;
-  int64_t created_ns = 0, modified_ns = 0;
-  std::optional<int64_t> ended_ns;
-  std::vector<Trial> trials;
-};
-
-// The trial with the best objective among those with one, jobs that failed left out; null: none.
-const Trial* BestTrial(const Study& study, bool maximize);
-
 struct TunerServices {
-  std::string state_directory;
   jobs::JobStore& store;
-  jobs::JobSubmitter& submitter;  // runs the training jobs
-  jobs::RunObserver& observer;    // is told of them, without their logs
-  const jobs::StopLevel& stop;
+  jobs::JobSubmitter& submitter;   // runs the training jobs
+  DataWatcher* data = nullptr;     // where the data are that they share; null: not looked at
+  const std::atomic<bool>& leave;  // ends RunTuningJob with the study as it is, for another process to go on with
 };
 
-// Without RandomSeed in the request the seed is drawn from the clock and kept.
-// An error when there is no study: its name is taken, or its state cannot be stored.
-Result<Study> RunTuningJob(const TuningJob& job, const jobs::RunOptions& options, const TunerServices& services);
+// Takes a tuning job into the store; the seed is drawn from the clock where the request has none. kExists: the name is
+// taken. kInvalidArgument: its metrics do not compile, or what it shall start from does not fit.
+Status SubmitTuningJob(const TuningJob& job, const jobs::RunOptions& options, jobs::JobStore& store);
 
-// What the store knows of a study, running or ended. kNotFound: none of that name.
-Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name);
+// Lets one that was stopped, or that has ended for another reason than its limits, go on. kInvalidArgument: it runs, or
+// nothing is left to do.
+Status ResumeTuningJob(const std::string& name, jobs::JobStore& store);
 
-// DescribeHyperParameterTuningJob, and with it LeatTrainingJobs: one summary for each child.
-Json DescribeTuningJob(const std::string& name, const Study& study);
-
-// Jobs, their hyperparameters and results as lines of at most `columns` (40 or more), and the best job.
-std::string StudyTable(const Study& study, size_t columns);
-// Each job that failed with its reason, a line of text each ("name: reason", which may hold line ends); the first few,
-// and how many there are beside.
-std::vector<std::string> FailureLines(const Study& study);
+// To its end, on the caller's thread; nobody else may run it meanwhile. An error when it cannot be read or its end
+// cannot be stored.
+Result<Study> RunTuningJob(const std::string& name, const TunerServices& services);
 
 }  // namespace leat::tuner

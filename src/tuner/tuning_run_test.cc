@@ -3,14 +3,17 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
 #include "base/text.h"
 #include "jobs/supervisor.h"
 #include "jobs/training_run.h"
-#include "jobs/volume.h"
+#include "tuner/study_report.h"
 
 namespace leat::tuner {
 namespace {
@@ -59,22 +62,6 @@ class OwnSupervisor final : public jobs::JobSubmitter, jobs::JobServicesFactory 
   std::jthread thread_;
 };
 
-class Counter final : public jobs::RunObserver {
- public:
-  void OnStatus(const std::string&, const std::string& secondary, const std::string&) override {
-    running += secondary == "Training";
-    running -= secondary == "Uploading" || secondary == "Failed";
-    running_max = std::max(running_max, running);
-  }
-  void OnLogLine(const std::string&, std::string_view) override {}
-  void OnMetric(const std::string&, const std::string&, double) override {
-    if (on_metric) on_metric();
-  }
-  void OnWarning(const std::string&, const std::string&) override {}
-  int running = 0, running_max = 0;
-  std::function<void()> on_metric;
-};
-
 class TuningRunTest : public testing::Test {
  protected:
   TuningRunTest() {
@@ -110,31 +97,55 @@ class TuningRunTest : public testing::Test {
     return check.job;
   }
   Study Run(const TuningJob& job) {
-    auto study = RunTuningJob(job, options_, {state_, *store_, *supervisor_, counter_, stop_});
+    const Status submitted = SubmitTuningJob(job, options_, *store_);
+    EXPECT_TRUE(submitted) << submitted.error().message;
+    return GoOn(job.name);
+  }
+  Study GoOn(const std::string& name) {
+    auto study = RunTuningJob(name, {*store_, *supervisor_, nullptr, leave_});
     EXPECT_TRUE(study) << study.error().message;
     return study.value_or(Study{});
+  }
+  Status RequestStop(const std::string& name, int level) {
+    return store_->Append(jobs::JobKind::kTuning, name, {"stop_requested", 1, {{"level", level}}});
+  }
+  // Once `is_so` of the study holds.
+  std::jthread When(const std::string& name, std::function<bool(const Study&)> is_so, std::function<void()> act) {
+    return std::jthread([this, name, is_so, act](const std::stop_token& end) {
+      while (!end.stop_requested()) {
+        const auto study = LoadStudy(*store_, name);
+        if (study && is_so(*study)) return act();
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      }
+    });
   }
 
   std::string root_;
   jobs::RunOptions options_;
   std::string state_;
-  Counter counter_;
-  jobs::StopLevel stop_{0};
+  std::atomic<bool> leave_{false};
   std::unique_ptr<jobs::JobStore> store_;
   std::unique_ptr<OwnSupervisor> supervisor_;
 };
 
+bool HasReport(const Study& study) {
+  return std::ranges::any_of(study.trials, [](const Trial& trial) { return !trial.reports.empty(); });
+}
+
 constexpr const char* kGrid = R"({"Strategy": "Grid", "ResourceLimits": {"MaxParallelTrainingJobs": 2},
   "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2"]}],
                       "IntegerParameterRanges": [{"Name": "b", "MinValue": "3", "MaxValue": "4"}]}})";
+
+// One job at a time, each of which takes a while: there is time to step in.
+const std::string kSlowly = std::string(kGrid).replace(std::string(kGrid).find("Jobs\": 2"), 8, "Jobs\": 1");
+constexpr const char* kSlowScript = "echo score=0.$SM_HP_A$SM_HP_B\nsleep 0.5\n";
 
 TEST_F(TuningRunTest, GridRunsEveryCombinationAndKeepsTheBest) {
   // One child fails: the search goes on without it.
   const Study study = Run(Job("grid", "[ $SM_HP_A$SM_HP_B = 24 ] && exit 1\necho score=0.$SM_HP_A$SM_HP_B\n", kGrid));
   EXPECT_EQ(study.status, "Completed");
   ASSERT_EQ(study.trials.size(), 4u);
-  EXPECT_LE(counter_.running_max, 2);
-  const Trial* best = BestTrial(study, true);
+  const Trial* best = BestTrial(study);
   ASSERT_NE(best, nullptr);
   EXPECT_EQ(best->tuned, (std::map<std::string, std::string>{{"a", "2"}, {"b", "3"}}));
   EXPECT_THAT(best->job_name, testing::MatchesRegex("grid-003-[0-9a-f]{8}"));
@@ -150,7 +161,7 @@ TEST_F(TuningRunTest, GridRunsEveryCombinationAndKeepsTheBest) {
   EXPECT_THAT(table, testing::HasSubstr("0.230000"));
   EXPECT_THAT(table, testing::HasSubstr("best: grid-003-"));
   for (const auto& line : Split(table, '\n')) EXPECT_LE(line.size(), 80u) << line;
-  auto again = RunTuningJob(Job("grid", "exit 0\n", kGrid), options_, {state_, *store_, *supervisor_, counter_, stop_});
+  const Status again = SubmitTuningJob(Job("grid", "exit 0\n", kGrid), options_, *store_);
   EXPECT_THAT(again.error().message, testing::HasSubstr("already exists. Choose a different name."));
 }
 
@@ -159,63 +170,120 @@ TEST_F(TuningRunTest, FailsWhenEveryJobFails) {
   EXPECT_EQ(study.status, "Failed");
   EXPECT_EQ(study.trials.size(), 4u);
   EXPECT_EQ(DescribeTuningJob("bad", study)["TrainingJobStatusCounters"]["NonRetryableError"], 4);
-  EXPECT_THAT(study.failure_reason, testing::HasSubstr("leat jobs describe " + study.trials[0].job_name));
+  EXPECT_THAT(study.failure_reason, testing::HasSubstr("leat jobs logs " + study.trials[0].job_name));
   const auto lines = FailureLines(study);
   ASSERT_EQ(lines.size(), 4u);
   EXPECT_EQ(lines[1], study.trials[1].job_name + ": AlgorithmError: no such thing, exit code: 2");
 }
 
-TEST(StudyTable, FitsWhateverIsTuned) {
-  Study study;
-  study.request = {{"HyperParameterTuningJobConfig",
-                    {{"HyperParameterTuningJobObjective", {{"MetricName", "val:accuracy"}, {"Type", "Maximize"}}}}}};
-  for (uint32_t i = 1; i <= 3; ++i) {
-    Trial trial;
-    trial.number = i;
-    trial.job_name = "shapes-00" + std::to_string(i) + "-0123abcd";
-    trial.tuned = {{"augmentation", "none"}, {"batch-size", "32"}, {"learning-rate", "0.0012345678"}};
-    trial.state.status = "Completed";
-    trial.state.accounting = {{"SecondsToFirstBatch", 1234.5},
-                              {"SecondsOfTraining", 12345.6},
-                              {"S3Requests", 1234567},
-                              {"S3Bytes", 123456789012}};
-    trial.objective = 0.5 + i;
-    study.trials.push_back(trial);
-  }
-  const std::string table = StudyTable(study, 80);
-  for (const char* text : {"val:accuracy 3.5", "learning-rate 0.0012345678", "1234567", "115 GiB", "batch s"}) {
-    EXPECT_THAT(table, testing::HasSubstr(text));
-  }
-  for (auto& trial : study.trials) {
-    for (int i = 0; i < 20; ++i) trial.tuned["a-long-hyperparameter-name-" + std::to_string(i)] = std::string(90, 'v');
-  }
-  for (const size_t columns : {40u, 60u, 80u, 120u}) {
-    for (const auto& line : Split(StudyTable(study, columns), '\n')) EXPECT_LE(line.size(), columns) << line;
-  }
+TEST_F(TuningRunTest, ToldWhenNoJobTellsItsObjective) {
+  const Study study = Run(Job("mute", "echo accuracy=1\n", kGrid));
+  EXPECT_EQ(study.status, "Failed");
+  EXPECT_THAT(study.failure_reason, testing::HasSubstr("score=(\\S+)"));
+  EXPECT_THAT(study.failure_reason, testing::HasSubstr("leat jobs logs " + study.trials[0].job_name));
 }
 
-TEST(FailureLines, AreFew) {
-  Study study;
-  study.trials.resize(7);
-  for (auto& trial : study.trials) trial.state.failure_reason = "why";
-  EXPECT_EQ(FailureLines(study).size(), 6u);
-  EXPECT_THAT(FailureLines(study).back(), testing::StartsWith("and 2 more jobs failed"));
-}
-
-TEST_F(TuningRunTest, ItsLockIsHeldWhileItRuns) {
-  counter_.on_metric = [&] {
-    EXPECT_EQ(jobs::TakeJobLock(jobs::TuningLockPath(state_, "held")).error().code, ErrorCode::kBusy);
-  };
-  EXPECT_EQ(Run(Job("held", "echo score=1\n", kGrid)).status, "Completed");
-  EXPECT_TRUE(jobs::TakeJobLock(jobs::TuningLockPath(state_, "held")));
+TEST_F(TuningRunTest, EndsAfterFiveFailuresFromTheFirst) {
+  const Study study = Run(Job("five", "exit 1\n", R"({"Strategy": "Random", "RandomSeed": 1,
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 100, "MaxParallelTrainingJobs": 1},
+    "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})"));
+  EXPECT_EQ(study.status, "Failed");
+  EXPECT_EQ(study.trials.size(), 5u);
 }
 
 TEST_F(TuningRunTest, StopEndsTheChildrenToo) {
-  counter_.on_metric = [&] { stop_ = 2; };
+  const auto stopper = When("stop", HasReport, [&] { EXPECT_TRUE(RequestStop("stop", 2)); });
   const Study study = Run(Job("stop", "echo score=1\nsleep 60\n", kGrid));
   EXPECT_EQ(study.status, "Stopped");
   EXPECT_LE(study.trials.size(), 2u);
   for (const auto& trial : study.trials) EXPECT_EQ(trial.state.status, "Stopped");
+}
+
+TEST_F(TuningRunTest, AnotherProcessGoesOnAndCountsNoTrialTwice) {
+  const TuningJob job = Job("again", kSlowScript, kSlowly);
+  ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
+  {
+    const auto leaver = When(
+        "again", [](const Study& study) { return !study.order_of_ends.empty(); }, [&] { leave_ = true; });
+    const Study left = GoOn("again");
+    EXPECT_FALSE(left.IsTerminal());
+  }
+  leave_ = false;
+  const Study study = GoOn("again");
+  EXPECT_EQ(study.status, "Completed");
+  ASSERT_EQ(study.trials.size(), 4u);
+  EXPECT_EQ(study.order_of_ends.size(), 4u);
+  std::set<std::string> tried;
+  for (const auto& trial : study.trials) {
+    tried.insert(trial.tuned.at("a") + trial.tuned.at("b"));
+    EXPECT_EQ(trial.reports.size(), 1u);
+  }
+  EXPECT_EQ(tried.size(), 4u);
+  EXPECT_EQ(store_->Names(jobs::JobKind::kTraining)->size(), 4u);
+}
+
+TEST_F(TuningRunTest, ATrialThatWasRecordedAndNotSubmittedIsSubmitted) {
+  const TuningJob job = Job("cut", "echo score=1\n", kGrid);
+  ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
+  const std::string name = ChildName(job, LoadStudy(*store_, "cut")->seed, 1);
+  ASSERT_TRUE(store_->Append(
+      jobs::JobKind::kTuning, "cut",
+      {"trial", 1, {{"number", 1}, {"job", name}, {"definition", 0}, {"tuned", {{"a", "1"}, {"b", "3"}}}}}));
+  const Study study = GoOn("cut");
+  EXPECT_EQ(study.status, "Completed");
+  EXPECT_EQ(study.trials.size(), 4u);
+  EXPECT_EQ(store_->Load(name)->status, "Completed");
+}
+
+TEST_F(TuningRunTest, AStoppedOneIsResumed) {
+  {
+    const auto stopper = When(
+        "more", [](const Study& study) { return !study.order_of_ends.empty(); },
+        [&] { EXPECT_TRUE(RequestStop("more", 1)); });
+    const Study stopped = Run(Job("more", kSlowScript, kSlowly));
+    ASSERT_EQ(stopped.status, "Stopped");
+    ASSERT_LT(stopped.trials.size(), 4u);
+  }
+  EXPECT_THAT(store_->Unfinished(jobs::JobKind::kTuning).value(), testing::IsEmpty());
+  ASSERT_TRUE(ResumeTuningJob("more", *store_));
+  EXPECT_THAT(store_->Unfinished(jobs::JobKind::kTuning).value(), testing::ElementsAre("more"));
+  const Study study = GoOn("more");
+  EXPECT_EQ(study.status, "Completed");
+  EXPECT_EQ(study.trials.size(), 4u);
+  EXPECT_THAT(ResumeTuningJob("more", *store_).error().message, testing::HasSubstr("has had all of its 4"));
+}
+
+// Prints its objective at each of nine epochs; a good one is told by x.
+constexpr const char* kEpochs =
+    "for epoch in 1 2 3 4 5 6 7 8 9 10 11 12; do echo score=$SM_HP_X.$epoch; sleep 0.15; done\n";
+
+TEST_F(TuningRunTest, HyperbandStopsThePoorAndEndsAllAtMaxResource) {
+  const Study study = Run(Job("bands", kEpochs, R"({"Strategy": "Hyperband", "RandomSeed": 3,
+    "StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}},
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 9, "MaxParallelTrainingJobs": 2},
+    "ParameterRanges": {"IntegerParameterRanges": [{"Name": "x", "MinValue": "1", "MaxValue": "90"}]}})"));
+  EXPECT_EQ(study.status, "Completed");
+  ASSERT_EQ(study.trials.size(), 9u);
+  size_t stopped_before_the_end = 0;
+  for (const auto& trial : study.trials) {
+    EXPECT_EQ(trial.state.status, "Stopped");
+    EXPECT_NE(trial.stop_reason, "");
+    EXPECT_LT(trial.reports.size(), 12u);
+    stopped_before_the_end += trial.reports.size() < 9;
+  }
+  EXPECT_GT(stopped_before_the_end, 0u);
+  EXPECT_LT(stopped_before_the_end, 9u);
+}
+
+TEST_F(TuningRunTest, ATargetCompletesIt) {
+  const Study study = Run(Job("target", "echo score=$SM_HP_X\n", R"({"Strategy": "Bayesian", "RandomSeed": 3,
+    "TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.5},
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 50, "MaxParallelTrainingJobs": 1},
+    "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})"));
+  EXPECT_EQ(study.status, "Completed");
+  EXPECT_EQ(study.completed_by, "TargetObjectiveMetricValue");
+  EXPECT_LT(study.trials.size(), 50u);
+  EXPECT_GE(*BestTrial(study)->objective, 0.5);
 }
 
 TEST_F(TuningRunTest, TheSameSeedTriesTheSame) {

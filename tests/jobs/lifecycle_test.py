@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The life of jobs as their user sees it: supervisor, shim and `leat train` killed in each state, the queue, scripts that fail in
-each way, checkpoints, channels, secrets, hostile requests. Conditions are waited for; no test looks at how long anything took."""
+each way, checkpoints, channels, secrets. Conditions are waited for; no test looks at how long anything took."""
 import contextlib
-import fcntl
-import glob
 import json
 import os
 import signal
@@ -15,180 +13,8 @@ import tarfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../harness'))
-from harness import LEAT, Leat, MountTest, S3Lab, SECRET_KEY, wait_for  # noqa: E402
-
-LONG = 120  # seconds that a condition may take on a busy machine
-
-# What scripts begin with: `mark` leaves a line in a file of the test's, `until` waits for one.
-PRELUDE = """import json, os, signal, subprocess, sys, time
-MARKS = os.environ['MARKS']
-def mark(name, text='x'):
-    with open(os.path.join(MARKS, name), 'a') as file:
-        file.write(text + '\\n')
-def until(name):
-    while not os.path.exists(os.path.join(MARKS, name)): time.sleep(0.02)
-"""
-
-
-def alive(pid):
-    """Whether the process runs: a zombie does not."""
-    try:
-        with open(f'/proc/{pid}/stat') as file:
-            return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-class JobsTest(MountTest):
-    """State directories of a test's own; whatever still runs of them at its end is ended."""
-
-    @classmethod
-    def make_server(cls):
-        server = S3Lab(cls.class_scratch, '--directory', os.path.join(cls.class_scratch, 's3'), '--threads', '2')
-        for bucket in ('data', 'out', 'checkpoints'):
-            server.bucket(bucket)
-        return server
-
-    def setUp(self):
-        super().setUp()
-        self.leats = [self.leat]
-        self.marks = os.path.join(self.scratch, 'marks')
-        os.makedirs(self.marks)
-
-    def tearDown(self):
-        with contextlib.suppress(OSError):
-            self.server.control('DELETE', 'faults')
-        for leat in self.leats:
-            self.end_jobs(leat)
-            if leat is not self.leat:
-                leat.close()
-        super().tearDown()
-
-    def end_jobs(self, leat):
-        pid = self.supervisor_pid(leat)
-        if pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for trainer in glob.glob(os.path.join(leat.state, 'jobs', '*', 'trainer')):
-            with contextlib.suppress(OSError), open(trainer) as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:  # the shim lives: the number is its own, and not another test's by now
-                    os.kill(int(file.read().split()[-1]), signal.SIGQUIT)  # with all that it started
-
-    def another_leat(self, name):
-        leat = Leat(self.scratch, self.server.environment, name)
-        self.leats.append(leat)
-        return leat
-
-    # --- requests
-
-    def spec(self, name, script, **members):
-        """A request whose script is `script` behind the prelude; its output goes to S3."""
-        code = os.path.join(self.scratch, 'code', name)
-        os.makedirs(code, exist_ok=True)
-        with open(os.path.join(code, 'main.py'), 'w') as file:
-            file.write(PRELUDE + script)
-        request = {
-            'TrainingJobName': name,
-            'AlgorithmSpecification': {'TrainingInputMode': 'File', 'MetricDefinitions': [
-                {'Name': 'm', 'Regex': 'm=([-+.0-9a-zA-Z]+)'}]},
-            'OutputDataConfig': {'S3OutputPath': 's3://out/jobs'},
-            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1, 'VolumeSizeInGB': 1},
-            'HyperParameters': {'sagemaker_program': 'main.py', 'sagemaker_submit_directory': code},
-            'Environment': {'MARKS': self.marks},
-        }
-        request.update(members)
-        return request
-
-    def write(self, request):
-        path = os.path.join(self.scratch, f'{len(os.listdir(self.scratch))}.json')
-        with open(path, 'w') as file:
-            json.dump(request, file)
-        return path
-
-    def submit(self, request, leat=None):
-        return (leat or self.leat).run('train', self.write(request), '--detach', state_directory=True)
-
-    def attach(self, request, leat=None):
-        """`leat train` in the background; what it prints goes to the file that it carries as `.log`."""
-        leat = leat or self.leat
-        log = os.path.join(self.scratch, request['TrainingJobName'] + '.attached')
-        with open(log, 'w') as file:
-            process = subprocess.Popen([LEAT, 'train', self.write(request), '--state-dir', leat.state], env=leat.environment,
-                                       stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        process.log = log
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        wait_for(lambda: os.path.getsize(log) > 0 or process.poll() is not None, 'the job is submitted', LONG)
-        return process
-
-    # --- what is seen of jobs
-
-    def describe(self, name, leat=None):
-        def no_constant(text):
-            raise AssertionError(f'no JSON: {text}')
-        shown = (leat or self.leat).run('jobs', 'describe', name, '--json', state_directory=True).stdout
-        return json.loads(shown, parse_constant=no_constant)
-
-    def wait_status(self, name, *statuses, leat=None):
-        """The description once the job has one of these states, primary or secondary."""
-        def reached():
-            described = self.describe(name, leat)
-            found = {described['TrainingJobStatus'], described['SecondaryStatus']}
-            if not found & set(statuses) and described['TrainingJobStatus'] in ('Completed', 'Failed', 'Stopped'):
-                raise AssertionError(f'{name} is {found}, not {statuses}: {described.get("FailureReason")}')
-            return described if found & set(statuses) else None
-        return wait_for(reached, f'{name} is {statuses}', LONG)
-
-    def logs(self, name, leat=None):
-        leat = leat or self.leat
-        return subprocess.run([LEAT, 'jobs', 'logs', name, '--state-dir', leat.state], env=leat.environment, check=True,
-                              stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=LONG).stdout
-
-    def samples(self, name, leat=None):
-        shown = (leat or self.leat).run('jobs', 'metrics', name, '--csv', state_directory=True).stdout
-        return [line.rsplit(',', 1)[1] for line in shown.splitlines()[1:]]
-
-    def marked(self, name):
-        """The lines that scripts have left under that name."""
-        with contextlib.suppress(FileNotFoundError):
-            with open(os.path.join(self.marks, name)) as file:
-                return file.read().splitlines()
-        return []
-
-    def wait_marked(self, name, lines=1):
-        return wait_for(lambda: len(self.marked(name)) >= lines and self.marked(name), f'a script marks {name}', LONG)
-
-    def touch(self, name):
-        with open(os.path.join(self.marks, name), 'w'):
-            pass
-
-    def keys(self, bucket, prefix):
-        found = self.server.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
-        return [entry['Key'] for entry in found.get('Contents', [])]
-
-    # --- processes, by id
-
-    def supervisor_pid(self, leat=None):
-        state = (leat or self.leat).state
-        for pid in filter(str.isdigit, os.listdir('/proc')):
-            with contextlib.suppress(OSError):
-                with open(f'/proc/{pid}/cmdline', 'rb') as file:
-                    words = file.read().split(b'\0')
-                if words[1:4] == [b'supervisor', b'--state-dir', state.encode()] and alive(pid):
-                    return int(pid)
-        return None
-
-    def kill_supervisor(self, leat=None):
-        pid = wait_for(lambda: self.supervisor_pid(leat), 'a supervisor runs', LONG)
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not alive(pid), 'the supervisor is dead')
-        return pid
-
-    def shim_pid(self, name, leat=None):
-        with open(os.path.join((leat or self.leat).state, 'jobs', name, 'trainer')) as file:
-            return int(file.read().split()[-1])
+from harness import LEAT, SECRET_KEY, wait_for  # noqa: E402
+from job_harness import LONG, JobsTest, alive, s3_source  # noqa: E402
 
 
 class SupervisorKilled(JobsTest):
@@ -574,11 +400,6 @@ open(f'/opt/ml/output/data/{host}', 'w').write(host)
 print('m=1')
 """
 
-    @staticmethod
-    def s3(uri, kind='S3Prefix', sharded=False):
-        return {'S3DataSource': {'S3DataType': kind, 'S3Uri': uri,
-                                 'S3DataDistributionType': 'ShardedByS3Key' if sharded else 'FullyReplicated'}}
-
     def test_all_kinds_at_once_and_shards(self):
         objects = {f'part-{i}': f'object {i};' for i in range(6)}
         for key, body in objects.items():
@@ -593,18 +414,18 @@ print('m=1')
         with open(os.path.join(self.leat.state, 'file-systems.json'), 'w') as file:
             json.dump({'fs-0123456789abcdef0': shared}, file)
         self.submit(self.spec('all', self.ALL, InputDataConfig=[
-            {'ChannelName': 'prefix', 'DataSource': self.s3('s3://data/kinds'), 'ContentType': 'text/plain'},
-            {'ChannelName': 'manifest', 'DataSource': self.s3('s3://data/the-manifest', 'ManifestFile')},
-            {'ChannelName': 'raw', 'InputMode': 'Pipe', 'DataSource': self.s3('s3://data/kinds/part-')},
+            {'ChannelName': 'prefix', 'DataSource': s3_source('s3://data/kinds'), 'ContentType': 'text/plain'},
+            {'ChannelName': 'manifest', 'DataSource': s3_source('s3://data/the-manifest', 'ManifestFile')},
+            {'ChannelName': 'raw', 'InputMode': 'Pipe', 'DataSource': s3_source('s3://data/kinds/part-')},
             {'ChannelName': 'records', 'InputMode': 'Pipe', 'RecordWrapperType': 'RecordIO',
-             'DataSource': self.s3('s3://data/kinds/part-')},
-            {'ChannelName': 'fast', 'InputMode': 'FastFile', 'DataSource': self.s3('s3://data/kinds/')},
+             'DataSource': s3_source('s3://data/kinds/part-')},
+            {'ChannelName': 'fast', 'InputMode': 'FastFile', 'DataSource': s3_source('s3://data/kinds/')},
             {'ChannelName': 'efs', 'DataSource': {'FileSystemDataSource': {
                 'FileSystemType': 'EFS', 'FileSystemAccessMode': 'ro', 'FileSystemId': 'fs-0123456789abcdef0',
                 'DirectoryPath': '/set'}}}]))
         self.submit(self.spec('sharded', self.SHARDED, ResourceConfig={'InstanceType': 'local', 'InstanceCount': 2}, InputDataConfig=[
-            {'ChannelName': 'files', 'DataSource': self.s3('s3://data/kinds/part-', sharded=True)},
-            {'ChannelName': 'piped', 'InputMode': 'Pipe', 'DataSource': self.s3('s3://data/kinds/part-', sharded=True)}]))
+            {'ChannelName': 'files', 'DataSource': s3_source('s3://data/kinds/part-', sharded=True)},
+            {'ChannelName': 'piped', 'InputMode': 'Pipe', 'DataSource': s3_source('s3://data/kinds/part-', sharded=True)}]))
         self.wait_status('all', 'Completed')
         seen = json.loads(self.marked('all')[0])
         everything = {**objects, 'deep/er': 'below'}
@@ -675,8 +496,8 @@ until('secrets-go')
         self.server.put('data', 'secret/x', b'x')
         self.assertEqual(self.leat.environment['AWS_SECRET_ACCESS_KEY'], SECRET_KEY)
         train = self.attach(self.spec('secret', self.SCRIPT, InputDataConfig=[
-            {'ChannelName': 'c', 'DataSource': Channels.s3('s3://data/secret/')},
-            {'ChannelName': 'f', 'InputMode': 'FastFile', 'DataSource': Channels.s3('s3://data/secret/')}]))
+            {'ChannelName': 'c', 'DataSource': s3_source('s3://data/secret/')},
+            {'ChannelName': 'f', 'InputMode': 'FastFile', 'DataSource': s3_source('s3://data/secret/')}]))
         self.wait_marked('job')
         self.assertEqual(self.places_of_secret(), [])
         self.touch('secrets-go')
@@ -693,62 +514,6 @@ until('secrets-go')
             self.assertIn('leat', [entry[2] for entry in found], 'the search finds what is there: leat train has the secret')
         # Root reads every process's; of others, the kernel shows a script only what is dumpable, and `leat train` is not.
         self.assertEqual([entry for entry in found if entry[2] != 'leat' or entry[1] != 'environ' or os.geteuid() != 0], [])
-
-
-class HostileRequests(JobsTest):
-    def refused(self, request, *told):
-        path = request if isinstance(request, str) else self.write(request)
-        done = self.leat.run('train', path, '--detach', state_directory=True, check=False)
-        self.assertEqual(done.returncode, 2, done.stderr)
-        for text in told:
-            self.assertIn(text, done.stderr)
-        self.assertLess(len(done.stderr), 10000)
-        return done.stderr
-
-    def test_every_problem_is_told_and_no_job_made(self):
-        channel = {'ChannelName': 'same', 'DataSource': Channels.s3('s3://data/x')}
-        request = self.spec('x', '', InputDataConfig=[channel, channel], NoSuchMember={'deep': ['er']})
-        request['TrainingJobName'] = '../x'
-        request['HyperParameters']['large'] = 'x' * (3 << 20)
-        request['ResourceConfig']['InstanceCount'] = 10 ** 30
-        request['OutputDataConfig']['S3OutputPath'] = 'ftp://out'
-        request['StoppingCondition'] = {'MaxRuntimeInSeconds': -1}
-        request['Environment'] = {'BAD-NAME': 'x', 'NUL': 'a\0b'}
-        request['CheckpointConfig'] = {'S3Uri': '/etc'}
-        self.refused(request, 'TrainingJobName = "../x"', 'InputDataConfig[1].ChannelName', 'HyperParameters["large"]',
-                     'ResourceConfig.InstanceCount', 'OutputDataConfig.S3OutputPath', 'MaxRuntimeInSeconds', 'BAD-NAME',
-                     'Environment["NUL"]', 'CheckpointConfig.S3Uri')
-        request = self.spec('large', '')
-        request['HyperParameters']['large'] = 'x' * (10 << 20)
-        self.refused(request, 'larger than')
-        for name in ('..', '.', '/', 'a/b', '-a', 'a-', 'a\nb', 'a\0b', 'ä', '', 'x' * 64, None, 7, ['x'], {}):
-            request = self.spec('x', '')
-            request['TrainingJobName'] = name
-            self.refused(request, 'TrainingJobName')
-        for channel_name in ('..', 'a/b', '../../etc', '\x1b[31m'):
-            request = self.spec('x', '', InputDataConfig=[{**channel, 'ChannelName': channel_name}])
-            self.assertNotIn('\x1b', self.refused(request, 'InputDataConfig[0].ChannelName'))
-        for text in ('[]', '"x"', 'null', '{', '', '\xff', '[' * 100000, '{"TrainingJobName": ' + '[' * 50000 + ']' * 50000 + '}'):
-            path = os.path.join(self.scratch, 'text.json')
-            with open(path, 'w', encoding='latin-1') as file:
-                file.write(text)
-            self.refused(path)
-        request = self.spec('x', '', AlgorithmSpecification={'TrainingInputMode': 'File', 'MetricDefinitions': [
-            {'Name': 'm', 'Regex': 'm=('}]})
-        done = self.leat.run('train', self.write(request), '--detach', state_directory=True, check=False)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn('MetricDefinitions[0].Regex', done.stderr)
-        listed = json.loads(self.leat.run('jobs', 'list', '--json', state_directory=True).stdout)
-        self.assertEqual(listed['TrainingJobSummaries'], [])
-        jobs = os.path.join(self.leat.state, 'jobs')
-        self.assertEqual([name for name in (os.listdir(jobs) if os.path.isdir(jobs) else [])], [])
-        self.assertEqual(sorted(name for name in os.listdir(self.leat.state) if name == 'x'), [])
-
-    def test_unknown_members_are_told_and_ignored(self):
-        self.submit(self.spec('unknown', 'pass', NoSuchMember=1, Nor={'this': []}))
-        warnings = self.wait_status('unknown', 'Completed')['LeatWarnings']
-        for name in ('NoSuchMember', 'Nor'):
-            self.assertTrue(any(f"'{name}' is no member of CreateTrainingJob" in warning for warning in warnings), warnings)
 
 
 if __name__ == '__main__':

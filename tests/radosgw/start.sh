@@ -56,6 +56,8 @@ rgw enable gc threads = false
 rgw enable lc threads = false
 [client.rgw.a]
 rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
+rgw s3 auth use sts = true
+rgw sts key = abcdefghijklmnop
 CONF
 touch keyring
 conf=(--conf "$directory/ceph.conf")
@@ -77,7 +79,7 @@ for _ in $(seq 60); do
   sleep 0.3
 done
 timeout 60 radosgw-admin "${conf[@]}" -n client.rgw.a user create --uid=leat --display-name=Leat --access-key=LEATRADOSKEY \
-  --secret-key=CANARY-leat-rados-secret >log/user.log 2>&1 || fail "radosgw-admin user create failed"
+  --secret-key=CANARY-leat-rados-secret --caps='user-policy=*' >log/user.log 2>&1 || fail "radosgw-admin user create failed"
 setsid radosgw "${conf[@]}" -n client.rgw.a -f >log/rgw.out 2>&1 </dev/null & started $! radosgw
 for _ in $(seq 150); do
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then

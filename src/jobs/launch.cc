@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs/launch.h"
+
+#include "jobs/container.h"
+#include "jobs/sandbox.h"
+
+namespace leat::jobs {
+namespace {
+
+Result<Launch> PrepareContainer(const TrainingJob& job, const Machine& machine, const LaunchPlace& place,
+                                const TrainerProgram& program, const std::vector<std::string>& environment,
+                                const std::map<std::string, std::string>& given) {
+  Machine contained = machine;
+  contained.visible_gpus.reset();  // it has those GPUs and no others, and counts them from 0
+  auto contract = ContractEnvironment(job, contained, {}, program.name);
+  contract.insert(given.begin(), given.end());
+  ContainerView view;
+  view.name = place.container;
+  view.volume = place.volume;
+  view.read_only = place.read_only;
+  view.limits = ContainerLimitsHere();
+  view.environment = ContainerEnvironment(environment, contract);
+  const std::string profile = place.directory + "/seccomp.json";
+  LEAT_ASSIGN_OR_RETURN(const bool has_profile, WriteSeccompProfile(profile));
+  if (has_profile) view.seccomp_profile = profile;
+  Launch launch;
+  LEAT_ASSIGN_OR_RETURN(launch.command.arguments, ContainerArguments(job, machine, view));
+  launch.command.environment = PodmanEnvironment(environment, view.environment);
+  launch.command.directory = "/";
+  launch.text = "podman, for the image " + job.training_image;
+  return launch;
+}
+
+}  // namespace
+
+Status CheckLaunch(const TrainingJob& job, bool sandbox) {
+  if (job.training_image.empty()) return sandbox ? CheckSandbox() : Status();
+  if (sandbox) return CheckContainers();
+  return Fail(ErrorCode::kInvalidArgument,
+              "--no-sandbox does not go with TrainingImage: a container has /opt/ml of its own; leave one of them out");
+}
+
+Result<Launch> PrepareLaunch(const TrainingJob& job, const Machine& machine, const LaunchPlace& place,
+                             const TrainerProgram& program, bool sandbox, const std::vector<std::string>& environment,
+                             const std::map<std::string, std::string>& given) {
+  if (!job.training_image.empty()) return PrepareContainer(job, machine, place, program, environment, given);
+  ContractPaths paths;
+  if (!sandbox) paths.base = place.volume;
+  auto contract = ContractEnvironment(job, machine, paths, program.name);
+  contract.insert(given.begin(), given.end());
+  Launch launch;
+  TrainerCommand& command = launch.command;
+  command.arguments = program.arguments;
+  command.environment = TrainerEnvironment(environment, contract, paths);
+  command.directory = place.volume + "/code";
+  launch.text = program.arguments[0] + " in " + command.directory;
+  if (!sandbox) return launch;
+  LEAT_ASSIGN_OR_RETURN(launch.filter, OpenTerminalFilter());
+  command.inherited_fd = launch.filter.get();
+  SandboxView view{place.volume, place.read_only, paths.Code(), ""};
+  const std::string hosts = place.directory + "/hosts";
+  LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts, machine.hosts));
+  if (has_hosts) view.hosts_file = hosts;
+  command.arguments = SandboxArguments(view, launch.filter.valid() ? kInheritedFd : -1, program.arguments);
+  command.in_sandbox = true;
+  return launch;
+}
+
+}  // namespace leat::jobs

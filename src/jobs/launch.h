@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the script of a host is started: the command that the trainer's shim runs, in the sandbox, in a container, or as
+// it is. Blocking; any thread.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "jobs/code.h"
+#include "jobs/contract.h"
+#include "jobs/services.h"
+#include "jobs/trainer_process.h"
+#include "model/training_job.h"
+
+namespace leat::jobs {
+
+// Whether this machine has what the job is started with: bubblewrap, or podman; the error says what to do.
+Status CheckLaunch(const TrainingJob& job, bool sandbox);
+
+struct LaunchPlace {
+  std::string directory, volume;                               // of the host (jobs/volume.h)
+  std::string container;                                       // ContainerName
+  std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path below /opt/ml
+};
+
+struct Launch {
+  TrainerCommand command;
+  FileDescriptor filter;  // command.inherited_fd, open until the command is started
+  std::string text;       // names the program, for a message
+};
+
+// `environment`: the caller's; `given`: ScriptService's. Writes what the command reads into the host's directory.
+Result<Launch> PrepareLaunch(const TrainingJob& job, const Machine& machine, const LaunchPlace& place,
+                             const TrainerProgram& program, bool sandbox, const std::vector<std::string>& environment,
+                             const std::map<std::string, std::string>& given);
+
+}  // namespace leat::jobs

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training jobs of one tuning job read the same data. While those are on their way from S3, another job helps nobody if
+// the ones that run wait for S3 already: it would take a share of the same stream, hold processors and wait too, and
+// the search would have chosen its hyperparameters before the first result. Pure; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace leat::tuner {
+
+struct DataState {
+  double part_here = 1;     // of the bytes of the file systems that the jobs read, what is in the cache
+  double part_waiting = 0;  // of the running jobs' time, how much went into waiting for S3, since the last look
+  bool fits = true;         // the cache has room for all of it
+};
+
+class DataWatcher {
+ public:
+  virtual ~DataWatcher() = default;
+  // nullopt: nothing is known of them, or they are no Leat file systems. May take a second; called from one thread.
+  virtual std::optional<DataState> Look(const std::vector<std::string>& file_system_ids) = 0;
+};
+
+// Why the next training job shall wait, beside `running` ones; empty: it may start.
+std::string WhyWaitForData(const std::optional<DataState>& data, size_t running);
+
+}  // namespace leat::tuner

@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tuning jobs as a user has them: the strategies, early stopping, criteria, a supervisor that is killed at any moment, stop and resume,
+warm start, what describe, the page and the display show, and `leat suggest`. No test looks at how long anything took."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../harness'))
+from harness import LEAT, wait_for  # noqa: E402
+from job_harness import LONG, JobsTest  # noqa: E402
+
+RANGES = {'ContinuousParameterRanges': [{'Name': 'x', 'MinValue': '-1', 'MaxValue': '1'}],
+          'IntegerParameterRanges': [{'Name': 'k', 'MinValue': '1', 'MaxValue': '4'}]}
+BOWL = """import argparse
+p = argparse.ArgumentParser()
+p.add_argument('-x', type=float); p.add_argument('-k', type=int)
+a = p.parse_args()
+print(f'm={(a.x - 0.3) ** 2 + (a.k - 2) ** 2}', flush=True)
+"""
+
+
+class TuningTest(JobsTest):
+    def tuning(self, name, script, config=None, ranges=None, jobs=6, parallel=2, **members):
+        child = self.spec(name, script)
+        child['StaticHyperParameters'] = child.pop('HyperParameters')
+        child.pop('TrainingJobName')
+        child.update(members.pop('definition', {}))
+        request = {
+            'HyperParameterTuningJobName': name,
+            'HyperParameterTuningJobConfig': {
+                'Strategy': 'Random', 'RandomSeed': 7, 'ParameterRanges': ranges or RANGES,
+                'HyperParameterTuningJobObjective': {'Type': 'Minimize', 'MetricName': 'm'},
+                'ResourceLimits': {'MaxNumberOfTrainingJobs': jobs, 'MaxParallelTrainingJobs': parallel}, **(config or {})},
+            'TrainingJobDefinition': child}
+        request.update(members)
+        return request
+
+    def tune(self, request, *options, check=True):
+        return self.leat.run('tune', self.write(request), *options, state_directory=True, timeout=LONG, check=check)
+
+    def study(self, name):
+        return json.loads(self.leat.run('tunings', 'describe', name, '--json', state_directory=True).stdout)
+
+    def wait_study(self, name, *statuses):
+        return wait_for(lambda: self.study(name)['HyperParameterTuningJobStatus'] in statuses and self.study(name),
+                        f'{name} is {statuses}', LONG)
+
+    def kill_supervisor(self):
+        pid = self.supervisor_pid(self.leat)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+
+    # --- strategies
+
+    def test_bayesian_finds_the_bottom_of_a_bowl(self):
+        self.tune(self.tuning('bowl', BOWL, {'Strategy': 'Bayesian'}, jobs=20, parallel=2))
+        study = self.study('bowl')
+        best = study['BestTrainingJob']
+        self.assertEqual(study['HyperParameterTuningJobStatus'], 'Completed')
+        self.assertEqual(best['TunedHyperParameters']['k'], '2')
+        self.assertLess(best['FinalHyperParameterTuningJobObjectiveMetric']['Value'], 0.01)
+        self.assertEqual(study['TrainingJobStatusCounters']['Completed'], 20)
+        self.assertEqual(study['ObjectiveStatusCounters'], {'Succeeded': 20, 'Pending': 0, 'Failed': 0})
+
+    def test_hyperband_stops_jobs_and_says_why(self):
+        script = BOWL.replace("print(", "for _ in range(9): time.sleep(0.1); print(")
+        self.tune(self.tuning('bands', script, {
+            'Strategy': 'Hyperband', 'StrategyConfig': {'HyperbandStrategyConfig': {'MinResource': 1, 'MaxResource': 9}}},
+            jobs=9))
+        study = self.study('bands')
+        reasons = [job['LeatStopReason'] for job in study['LeatTrainingJobs'] if 'LeatStopReason' in job]
+        self.assertTrue(any('best third' in reason for reason in reasons), reasons)
+        self.assertIn('best third', self.leat.run('tunings', 'describe', 'bands', state_directory=True).stdout)
+
+    def test_auto_stops_jobs_that_are_worse_than_the_median(self):
+        ranges = {'CategoricalParameterRanges': [{'Name': 'v', 'Values': [str(v) for v in range(8)]}]}
+        script = "v = int(sys.argv[-1])\nfor _ in range(60 if v == 7 else 4):\n    print(f'm={v}', flush=True); time.sleep(0.2)\n"
+        self.tune(self.tuning('auto', script, {'Strategy': 'Grid', 'TrainingJobEarlyStoppingType': 'Auto'},
+                              ranges, jobs=8, parallel=1))
+        last = self.study('auto')['LeatTrainingJobs'][-1]
+        self.assertEqual((last['TunedHyperParameters']['v'], last['TrainingJobStatus']), ('7', 'Stopped'))
+        self.assertIn('median', last['LeatStopReason'])
+
+    def test_definitions_take_turns(self):
+        first, second = (self.tuning(name, f"print('m={value}', flush=True)\n")
+                         for name, value in (('one', 1), ('two', 2)))
+        definitions = []
+        for name, request in (('one', first), ('two', second)):
+            config = request['HyperParameterTuningJobConfig']
+            definitions.append({**request['TrainingJobDefinition'], 'DefinitionName': name,
+                                'HyperParameterRanges': config['ParameterRanges'],
+                                'TuningObjective': config['HyperParameterTuningJobObjective']})
+        both = {**first, 'HyperParameterTuningJobName': 'both', 'TrainingJobDefinitions': definitions}
+        del both['TrainingJobDefinition']
+        for member in ('ParameterRanges', 'HyperParameterTuningJobObjective'):
+            del both['HyperParameterTuningJobConfig'][member]
+        self.tune(both)
+        study = self.study('both')
+        self.assertEqual([job['TrainingJobDefinitionName'] for job in study['LeatTrainingJobs']], ['one', 'two'] * 3)
+        self.assertEqual(study['BestTrainingJob']['TrainingJobDefinitionName'], 'one')
+
+    def test_a_range_that_is_not_active_is_not_given(self):
+        ranges = {'CategoricalParameterRanges': [{'Name': 'opt', 'Values': ['sgd', 'adam']}],
+                  'ContinuousParameterRanges': [{'Name': 'momentum', 'MinValue': '0', 'MaxValue': '1',
+                                                 'LeatActiveFor': {'Name': 'opt', 'Values': ['sgd']}}]}
+        script = "has = '--momentum' in sys.argv\nassert has == ('sgd' in sys.argv), sys.argv\nprint('m=1')\n"
+        self.tune(self.tuning('conditional', script, ranges=ranges, jobs=8))
+        study = self.study('conditional')
+        self.assertEqual(study['TrainingJobStatusCounters']['Completed'], 8)
+        self.assertEqual({'momentum' in job['TunedHyperParameters'] for job in study['LeatTrainingJobs']}, {True, False})
+
+    # --- endings
+
+    def test_a_target_completes_it(self):
+        self.tune(self.tuning('target', BOWL, {'TuningJobCompletionCriteria': {'TargetObjectiveMetricValue': 5}},
+                              jobs=100, parallel=1))
+        study = self.study('target')
+        self.assertEqual(study['HyperParameterTuningJobStatus'], 'Completed')
+        self.assertLess(len(study['LeatTrainingJobs']), 100)
+
+    def test_an_objective_that_is_never_printed_is_told(self):
+        done = self.tune(self.tuning('mute', "print('accuracy=1')\n"), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r'No training job told its objective, m: .*leat jobs logs mute-001-')
+
+    def test_all_jobs_failing_ends_it_with_the_reason(self):
+        done = self.tune(self.tuning('bad', "sys.exit('no such data')\n", jobs=50, parallel=1), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('no such data', done.stderr)
+        self.assertEqual(len(self.study('bad')['LeatTrainingJobs']), 5)
+
+    def test_bad_requests_are_told_all_at_once(self):
+        request = self.tuning('wrong', BOWL, {'Strategy': 'Hyperband', 'TrainingJobEarlyStoppingType': 'Auto'}, {
+            'ContinuousParameterRanges': [{'Name': 'a', 'MinValue': '0', 'MaxValue': '1', 'ScalingType': 'Logarithmic'},
+                                          {'Name': 'b', 'MinValue': '2', 'MaxValue': '1'}],
+            'CategoricalParameterRanges': [{'Name': 'c', 'Values': [str(i) for i in range(10000)]}]}, jobs=0)
+        done = self.tune(request, check=False)
+        self.assertEqual(done.returncode, 2)
+        for text in ('needs a MinValue greater than 0', 'must not be greater than MaxValue 1', 'must be Off with Strategy Hyperband',
+                     'CategoricalParameterRanges[0].Values', 'MaxNumberOfTrainingJobs', 'StrategyConfig'):
+            self.assertIn(text, done.stderr)
+        self.assertLess(len(done.stderr), 4000)
+
+    # --- kill -9, stop, resume
+
+    def test_a_supervisor_killed_again_and_again_counts_no_trial_twice(self):
+        script = "name = os.environ['TRAINING_JOB_NAME']\nmark('ran', name)\n" + BOWL + "time.sleep(0.4)\n"
+        self.tune(self.tuning('killed', script, {'Strategy': 'Bayesian'}, jobs=12, parallel=3), '--detach')
+        for ended in range(1, 10, 2):
+            wait_for(lambda: sum(job['TrainingJobStatus'] == 'Completed' for job in self.study('killed')['LeatTrainingJobs'])
+                     >= ended, f'{ended} jobs have ended', LONG)
+            self.kill_supervisor()
+        study = self.wait_study('killed', 'Completed')
+        names = [job['TrainingJobName'] for job in study['LeatTrainingJobs']]
+        self.assertEqual(len(names), 12)
+        self.assertEqual(study['TrainingJobStatusCounters']['Completed'], 12)
+        self.assertEqual(sorted(self.marked('ran')), sorted(names))
+        for name in names:
+            self.assertEqual(len(self.samples(name)), 1)
+
+    def test_killed_or_not_the_jobs_are_the_same(self):
+        for name in ('plain', 'killed'):
+            self.tune(self.tuning(name, BOWL + 'time.sleep(0.3)\n', jobs=6, parallel=1), '--detach')
+            if name == 'killed':
+                wait_for(lambda: len(self.study(name)['LeatTrainingJobs']) >= 3, 'three jobs', LONG)
+                self.kill_supervisor()
+            self.wait_study(name, 'Completed')
+        tuned = [[job['TunedHyperParameters'] for job in self.study(name)['LeatTrainingJobs']] for name in ('plain', 'killed')]
+        self.assertEqual(*tuned)
+
+    def test_stopped_and_resumed(self):
+        self.tune(self.tuning('rest', BOWL + "mark('ran')\ntime.sleep(0.3)\n", jobs=6, parallel=1), '--detach')
+        self.wait_marked('ran', 2)
+        self.leat.run('tunings', 'stop', 'rest', state_directory=True)
+        stopped = self.wait_study('rest', 'Stopped')
+        self.assertLess(len(stopped['LeatTrainingJobs']), 6)
+        self.leat.run('tunings', 'resume', 'rest', state_directory=True)
+        done = self.leat.run('tunings', 'follow', 'rest', state_directory=True, timeout=LONG)
+        self.assertIn('rest: Completed', done.stdout)
+        self.assertEqual(len(self.study('rest')['LeatTrainingJobs']), 6)
+
+    def test_interrupted_it_stops_its_jobs(self):
+        path = self.write(self.tuning('cut', "mark('runs')\nprint('m=1', flush=True)\nuntil('never')\n"))
+        log = os.path.join(self.scratch, 'cut.log')
+        with open(log, 'w') as file:
+            tune = subprocess.Popen([LEAT, 'tune', path, '--state-dir', self.leat.state], env=self.leat.environment,
+                                    stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.wait_marked('runs', 2)
+        tune.send_signal(signal.SIGINT)
+        self.assertEqual(tune.wait(LONG), 130)
+        study = self.study('cut')
+        self.assertEqual(study['HyperParameterTuningJobStatus'], 'Stopped')
+        self.assertEqual({job['TrainingJobStatus'] for job in study['LeatTrainingJobs']}, {'Stopped'})
+
+    # --- what is shown
+
+    def test_the_page_holds_the_study_and_asks_for_nothing(self):
+        self.tune(self.tuning('page', BOWL, {'Strategy': 'Bayesian'}, jobs=8))
+        path = os.path.join(self.scratch, 'report.html')
+        self.leat.run('tunings', 'describe', 'page', '--html', path, state_directory=True)
+        with open(path) as file:
+            page = file.read()
+        self.assertIn(self.study('page')['BestTrainingJob']['TrainingJobName'], page)
+        self.assertIsNone(re.search(r'(src|href)="?(https?:)?//', page))
+
+    def test_listed(self):
+        self.tune(self.tuning('short', BOWL, jobs=2))
+        self.assertIn('short', self.leat.run('tunings', 'list', state_directory=True).stdout)
+        listed = json.loads(self.leat.run('tunings', 'list', '--json', state_directory=True).stdout)
+        summary = listed['HyperParameterTuningJobSummaries'][0]
+        self.assertEqual((summary['HyperParameterTuningJobName'], summary['Strategy']), ('short', 'Random'))
+        missing = self.leat.run('tunings', 'describe', 'none', state_directory=True, check=False)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn('no job is named none', missing.stderr)
+
+
+class Suggest(JobsTest):
+    def ask(self, study, *options, check=True):
+        return self.leat.run('suggest', '--study', study, *options, check=check)
+
+    def test_ask_and_tell(self):
+        path = os.path.join(self.scratch, 'study.json')
+        with open(path, 'w') as file:
+            json.dump({'RandomSeed': 3, 'Objective': {'Type': 'Minimize'}, 'ParameterRanges': {
+                'ContinuousParameterRanges': [{'Name': 'x', 'MinValue': '-1', 'MaxValue': '1'}]}}, file)
+        for number in range(1, 16):
+            trial = json.loads(self.ask(path).stdout)
+            self.assertEqual(trial['Trial'], number)
+            self.ask(path, '--tell', f'{number}={(float(trial["HyperParameters"]["x"]) - 0.3) ** 2}')
+        best = json.loads(self.ask(path, '--best').stdout)
+        self.assertLess(best['Value'], 1e-3)
+        pending = [json.loads(line)['HyperParameters']['x'] for line in self.ask(path, '--count', '3').stdout.splitlines()]
+        self.assertEqual(len(set(pending)), 3)
+        self.ask(path, '--fail', '16', '--tell', '17=nan')
+        again = self.ask(path, '--tell', '16=1', check=False)
+        self.assertEqual(again.returncode, 2)
+        self.assertIn('trial 16 has been told already', again.stderr)
+        self.assertIn('there is no trial 99', self.ask(path, '--tell', '99=1', check=False).stderr)
+
+    def test_many_programs_at_once_are_told_different_trials(self):
+        path = os.path.join(self.scratch, 'study.json')
+        with open(path, 'w') as file:
+            json.dump({'Strategy': 'Random', 'ParameterRanges': {
+                'IntegerParameterRanges': [{'Name': 'n', 'MinValue': '1', 'MaxValue': '8'}]}}, file)
+        asked = [subprocess.Popen([LEAT, 'suggest', '--study', path], stdout=subprocess.PIPE, text=True,
+                                  env=self.leat.environment) for _ in range(8)]
+        values = {json.loads(process.communicate(timeout=LONG)[0])['HyperParameters']['n'] for process in asked}
+        self.assertEqual(len(values), 8)
+        more = self.ask(path, check=False)
+        self.assertEqual(more.returncode, 1)
+
+    def test_a_bad_study_is_refused(self):
+        path = os.path.join(self.scratch, 'study.json')
+        for text, message in (('{', 'no JSON'), ('{}', 'ParameterRanges is missing'), ('[]', 'JSON object')):
+            with open(path, 'w') as file:
+                file.write(text)
+            done = self.ask(path, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(message, done.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main()
