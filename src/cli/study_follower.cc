@@ -181,7 +181,7 @@ Result<FollowedStudy> FollowStudy(const std::string& verb, const std::string& na
     if (now.schedule != schedule && !now.schedule.empty()) queue.OnWarning(name, "waiting: " + now.schedule);
     schedule = now.schedule;
     for (const auto& trial : now.trials) {
-      if (!trial.is_submitted || has_ended[trial.job_name]) continue;
+      if (!trial.was_submitted || has_ended[trial.job_name]) continue;
       auto& child = children[trial.job_name];
       if (!child) child = std::make_unique<jobs::JobFollower>(store, state_directory, trial.job_name, queue, false);
       const auto turned = child->Turn();

@@ -40,9 +40,13 @@ void ApplyToTrial(Study& study, const Event& event) {
   if (trial.is_done) return;
   trial.is_done = true;
   study.order_of_ends.push_back(number);
-  // The training job may be deleted one day: what it came to stays here.
-  trial.state.status = trial.state.secondary = event.body.value("status", "Failed");
-  trial.state.failure_reason = event.body.value("failure_reason", "");
+  // The rest is the training job's to tell, if there ever was one; but it may be deleted one day.
+  if (event.body.value("was_submitted", true)) {
+    trial.was_submitted = true;
+  } else {
+    trial.state.status = trial.state.secondary = event.body.value("status", "Failed");
+    trial.state.failure_reason = event.body.value("failure_reason", "");
+  }
   if (const auto objective = event.body.find("objective"); objective != event.body.end() && objective->is_number())
     trial.objective = objective->get<double>();
 }
@@ -110,12 +114,12 @@ Status StudyReader::ReadChild(Trial& trial, Child& child) {
   if (!events && events.error().code == ErrorCode::kNotFound) {
     if (!trial.is_done) return {};  // it is about to be submitted
     child.has_ended = true;
-    trial.state.status = trial.state.secondary = "Deleted";
+    if (trial.was_submitted) trial.state.status = trial.state.secondary = "Deleted";
     return {};
   }
   if (!events) return Fail(events.error());
   if (child.event == 0) trial.state = {};
-  trial.is_submitted = true;
+  trial.was_submitted = true;
   for (const auto& event : *events) {
     trial.state = jobs::Apply(std::move(trial.state), event);
     child.event = event.sequence;

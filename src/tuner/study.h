@@ -34,7 +34,7 @@ struct Trial {
   std::string stop_reason;                   // why the tuner stopped it; empty: it did not
   uint32_t bracket = 0;                      // Hyperband
   uint32_t attempt = 1;                      // a job that was lost, not by its script's fault, is run again
-  bool is_submitted = false;                 // the training job is in the store
+  bool was_submitted = false;                // the training job is in the store, or has been
   bool is_done = false;
   bool HasObjective() const;  // it is a number, and the job did not fail
 };

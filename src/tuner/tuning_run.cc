@@ -167,8 +167,8 @@ class TuningRun {
       if (trial.is_done || trial.state.IsTerminal()) continue;
       const int level = std::max(study().stop_level, IsEnding() || !trial.stop_reason.empty() ? 1 : 0);
       if (level == 0) continue;
-      if (!trial.is_submitted) {
-        LEAT_RETURN_IF_ERROR(Record("trial_ended", {{"number", trial.number}, {"status", "Stopped"}}));
+      if (!trial.was_submitted) {
+        LEAT_RETURN_IF_ERROR(Record("trial_ended", {{"number", trial.number}, {"status", "Stopped"}, {"was_submitted", false}}));
       } else if (trial.state.stop_level < level) {
         LEAT_RETURN_IF_ERROR(services_.store.Append(JobKind::kTraining, trial.job_name,
                                                     {"stop_requested", jobs::WallTimeNs(), {{"level", level}}}));
@@ -187,7 +187,7 @@ class TuningRun {
   Status Launch() {
     if (IsEnding()) return {};
     for (size_t i = 0; i < study().trials.size(); ++i) {
-      if (!study().trials[i].is_done && !study().trials[i].is_submitted)
+      if (!study().trials[i].is_done && !study().trials[i].was_submitted)
         LEAT_RETURN_IF_ERROR(Submit(study().trials[i]));
     }
     while (!IsAllLaunched() && RunningCount() < job().parallel_max) {
@@ -277,7 +277,8 @@ class TuningRun {
     // It counts as one that failed; when all do, the tuning job ends.
     return Record("trial_ended", {{"number", trial.number},
                                   {"status", "Failed"},
-                                  {"failure_reason", "ClientError: " + submitted.error().message}});
+                                  {"failure_reason", "ClientError: " + submitted.error().message},
+                                  {"was_submitted", false}});
   }
 
   Status EndIfDone() {
