@@ -15,6 +15,7 @@
 #include "tuner/html_report.h"
 #include "tuner/study_report.h"
 #include "tuner/tuning_run.h"
+#include "tuner/warm_start.h"
 
 namespace leat::cli {
 namespace {
@@ -66,7 +67,10 @@ int Describe(JobStore& store, const Arguments& arguments) {
     if (!arguments.json) return 0;
   }
   if (arguments.json) {
-    PrintJson(tuner::DescribeTuningJob(arguments.name, *study));
+    Json description = tuner::DescribeTuningJob(arguments.name, *study);
+    if (const auto best = tuner::OverallBestTrainingJob(arguments.name, *study, store))
+      description["OverallBestTrainingJob"] = *best;
+    PrintJson(description);
     return 0;
   }
   std::printf("%s: %s\n%s", arguments.name.c_str(), study->status.c_str(),

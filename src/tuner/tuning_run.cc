@@ -15,6 +15,7 @@
 #include "search/hyperband.h"
 #include "search/median_stopping.h"
 #include "search/search.h"
+#include "tuner/warm_start.h"
 
 namespace leat::tuner {
 namespace {
@@ -27,6 +28,8 @@ constexpr std::chrono::seconds kLookAtData{2};
 constexpr uint32_t kAttemptsMax = 3;   // of a training job that is lost by no fault of its script
 constexpr size_t kFailuresInARow = 5;  // from the first on: the others would fail too
 constexpr size_t kReasonMax = 600;
+// The search has converged when so many jobs for each of its ranges, in a row, have not improved the best by 1 %.
+constexpr size_t kConvergedAfter = 2, kRangesMin = 5;
 
 bool IsTransient(ErrorCode code) {
   return code == ErrorCode::kBusy || code == ErrorCode::kIo || code == ErrorCode::kNoSpace ||
@@ -78,6 +81,10 @@ class TuningRun {
                                                   study().seed});
     }
     if (job().stops_early) median_.emplace(job().definitions[0].maximize);
+    // It was whole when the tuning job was taken; a parent that was deleted since is known by what has been suggested.
+    auto earlier = LoadWarmStart(job(), services_.store);
+    if (!earlier) LogWarning("tuning job " + name_ + ": " + earlier.error().message);
+    if (earlier) earlier_ = std::move(*earlier);
     is_begun_ = true;
     return {};
   }
@@ -150,11 +157,20 @@ class TuningRun {
     const bool all_failed =
         std::ranges::none_of(objectives, [](const auto& objective) { return objective.has_value(); });
     if (all_failed && objectives.size() >= kFailuresInARow) return Complete("AllTrainingJobsFailed");
+    if (job().strategy == Strategy::kBayesian && !study().converged_ns &&
+        CompletionOf(study()).not_improving >= kConvergedAfter * RangesMax())
+      LEAT_RETURN_IF_ERROR(Record("converged", Json::object()));
     const auto completion = CompletionOf(study());
     if (!completion.reached) return {};
     return Complete(*completion.reached == search::Completion::Criterion::kTarget         ? "TargetObjectiveMetricValue"
                     : *completion.reached == search::Completion::Criterion::kNotImproving ? "BestObjectiveNotImproving"
                                                                                           : "ConvergenceDetected");
+  }
+
+  size_t RangesMax() const {
+    size_t most = kRangesMin;
+    for (const auto& definition : job().definitions) most = std::max(most, definition.ranges.size());
+    return most;
   }
 
   // Training jobs that shall stop and have not been told. After a stop at once too: a child hears of each level once.
@@ -244,6 +260,7 @@ class TuningRun {
       }
       known.trials.push_back(std::move(one));
     }
+    known.earlier = earlier_;
     return known;
   }
 
@@ -318,6 +335,7 @@ class TuningRun {
   bool is_begun_ = false, is_exhausted_ = false;
   std::optional<search::Hyperband> hyperband_;
   std::optional<search::MedianStopping> median_;
+  std::vector<search::EarlierStudy> earlier_;
   size_t completed_ = 0;                  // ends that the median rule has been told of
   std::map<std::string, size_t> judged_;  // reports of each training job
   std::chrono::steady_clock::time_point looked_at_data_{};
@@ -333,6 +351,7 @@ Status SubmitTuningJob(const TuningJob& job, const jobs::RunOptions& options, jo
     LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
     LEAT_RETURN_IF_ERROR(jobs::CheckLaunch(child, options.sandbox));
   }
+  LEAT_RETURN_IF_ERROR(LoadWarmStart(job, store));
   const int64_t now = jobs::WallTimeNs();
   const uint64_t seed = job.seed.value_or(Random(static_cast<uint64_t>(now)).Next() >> 1);
   const Status created =

@@ -114,6 +114,27 @@ class TuningTest(JobsTest):
         self.assertEqual(study['TrainingJobStatusCounters']['Completed'], 8)
         self.assertEqual({'momentum' in job['TunedHyperParameters'] for job in study['LeatTrainingJobs']}, {True, False})
 
+    def test_a_warm_start_goes_on_where_its_parent_was(self):
+        self.tune(self.tuning('parent', BOWL, {'Strategy': 'Bayesian'}, jobs=12))
+        warm = {'WarmStartConfig': {'WarmStartType': 'IdenticalDataAndAlgorithm',
+                                    'ParentHyperParameterTuningJobs': [{'HyperParameterTuningJobName': 'parent'}]}}
+        self.tune(self.tuning('child', BOWL, {'Strategy': 'Bayesian'}, jobs=3, **warm))
+        parent, child = self.study('parent'), self.study('child')
+        known = {json.dumps(job['TunedHyperParameters']) for job in parent['LeatTrainingJobs']}
+        self.assertFalse(known & {json.dumps(job['TunedHyperParameters']) for job in child['LeatTrainingJobs']})
+        tuned = [float(job['TunedHyperParameters']['x']) for job in child['LeatTrainingJobs']]
+        self.assertTrue(any(abs(x - 0.3) < 0.1 for x in tuned), tuned)  # where the parent's best are
+        values = [study['BestTrainingJob']['FinalHyperParameterTuningJobObjectiveMetric']['Value'] for study in (parent, child)]
+        overall = child['OverallBestTrainingJob']
+        self.assertEqual(overall['FinalHyperParameterTuningJobObjectiveMetric']['Value'], min(values))
+        self.assertEqual(overall['TuningJobName'], ('parent', 'child')[values.index(min(values))])
+        for name, message in (('none', 'there is no tuning job none'), ('parent', 'hyperparameters, tuned and static ones')):
+            warm['WarmStartConfig']['ParentHyperParameterTuningJobs'][0]['HyperParameterTuningJobName'] = name
+            ranges = {'IntegerParameterRanges': RANGES['IntegerParameterRanges']}
+            done = self.tune(self.tuning('refused', BOWL, ranges=ranges, **warm), check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(message, done.stderr)
+
     # --- endings
 
     def test_a_target_completes_it(self):
