@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// tuner_bench_worker: Leat's Bayesian search as a process, for bench/tuner. A JSON object a line on standard input: first
+// tuner_bench_worker: Leat's Bayesian search as a process, for bench/tuner. A JSON object a line on standard input:
+// first
 // {"space": ParameterRanges as CreateHyperParameterTuningJob has them, "seed": N, "maximize": false}, then {"ask": 1},
-// answered by {"trial": N, "parameters": {name: value}}, and {"tell": N, "value": X}, not answered. A value that is null
-// is a trial that failed.
+// answered by {"trial": N, "parameters": {name: value}}, and {"tell": N, "value": X}, not answered. A value that is
+// null is a trial that failed.
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>

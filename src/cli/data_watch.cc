@@ -6,6 +6,11 @@
 #include "cli/daemon_client.h"
 
 namespace leat::cli {
+namespace {
+
+constexpr double kStaleAfter = 30;  // seconds: what was then says nothing of now
+
+}  // namespace
 
 using Json = nlohmann::json;
 
@@ -22,6 +27,8 @@ std::optional<tuner::DataState> DaemonDataWatcher::Look(const std::vector<std::s
 std::optional<tuner::DataState> DaemonDataWatcher::Read(const Json& status,
                                                         const std::vector<std::string>& file_system_ids,
                                                         double seconds) {
+  tuner::DataState state;
+  bool is_known = false;
   uint64_t bytes = 0, restored = 0;
   double waited = 0;
   size_t readers = 0;
@@ -33,8 +40,8 @@ std::optional<tuner::DataState> DaemonDataWatcher::Read(const Json& status,
       return wanted == id || wanted == entry.value("name", "") || wanted == repository || wanted + "/" == repository;
     });
     if (!is_ours) continue;
-    // Of a listing that is still coming in nobody knows how much there is.
-    if (entry.value("import", Json::object()).value("state", "") == "running") return std::nullopt;
+    is_known = true;
+    if (entry.value("import", Json::object()).value("state", "") == "running") state.is_listed = false;
     bytes += entry.value("bytes", uint64_t{0});
     restored += entry.value("restored", Json::object()).value("bytes", uint64_t{0});
     const Json jobs = entry.value("jobs", Json::array());
@@ -49,10 +56,10 @@ std::optional<tuner::DataState> DaemonDataWatcher::Read(const Json& status,
     }
   }
   stalled_ = std::move(stalled);
-  if (bytes == 0 || readers == 0 || seconds <= 0) return std::nullopt;
-  tuner::DataState state;
-  state.part_here = std::min(1.0, static_cast<double>(restored) / static_cast<double>(bytes));
-  state.part_waiting = std::clamp(waited / (seconds * static_cast<double>(readers)), 0.0, 1.0);
+  if (!is_known) return std::nullopt;
+  if (bytes > 0) state.part_here = std::min(1.0, static_cast<double>(restored) / static_cast<double>(bytes));
+  if (readers > 0 && seconds > 0 && seconds < kStaleAfter)
+    state.part_waiting = std::clamp(waited / (seconds * static_cast<double>(readers)), 0.0, 1.0);
   state.fits = bytes <= status.value("capacity", Json::object()).value("total_bytes", uint64_t{0});
   return state;
 }

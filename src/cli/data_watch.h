@@ -17,12 +17,11 @@ class DaemonDataWatcher final : public tuner::DataWatcher {
   explicit DaemonDataWatcher(std::string state_directory) : state_directory_(std::move(state_directory)) {}
   std::optional<tuner::DataState> Look(const std::vector<std::string>& file_system_ids) override;
 
- private:
   // What `status`, the daemon's answer, says of them `seconds` after the last look.
   std::optional<tuner::DataState> Read(const nlohmann::json& status, const std::vector<std::string>& file_system_ids,
                                        double seconds);
-  friend class DataWatchTest;
 
+ private:
   const std::string state_directory_;
   std::chrono::steady_clock::time_point last_look_{};
   std::map<std::string, double> stalled_;  // of each job of each file system, at the last look

@@ -2,6 +2,7 @@
 #include "cli/jobs.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -310,6 +311,7 @@ Status Logs(JobStore& store, const Arguments& arguments) {
 }
 
 int RunAction(const Arguments& arguments, Status (*action)(JobStore&, const Arguments&)) {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // scripts run as the same user: /proc/PID/environ holds AWS secrets
   auto store = JobStore::Open(StateDirectory(arguments));
   if (!store) return Complain("jobs", store.error());
   Status status = TakeUpJobs(**store, StateDirectory(arguments));

@@ -28,8 +28,10 @@ constexpr std::chrono::milliseconds kLookAfter{1000};  // how soon a supervisor 
 
 winsize TerminalSize() {
   winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) size = {};
-  return size;
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0) return size;
+  }
+  return {};
 }
 
 // A line for every change of a training job. Calls come one at a time.
@@ -113,10 +115,13 @@ class Follower {
   template <class Show>
   Result<tuner::Study> Run(Show show) {
     for (;;) {
-      LEAT_RETURN_IF_ERROR(PassStopOn());
-      LEAT_RETURN_IF_ERROR(reader_.Read());
-      show(reader_.study());
-      if (reader_.study().IsTerminal()) return reader_.study();
+      Status read = PassStopOn();
+      if (read) read = reader_.Read();
+      // A store that others hold, or a full disk, does not end the tuning job; a stop is told again.
+      if (!read && (read.error().code == ErrorCode::kNotFound || read.error().code == ErrorCode::kCorrupt))
+        return Fail(read.error());
+      if (read) show(reader_.study());
+      if (read && reader_.study().IsTerminal()) return reader_.study();
       const auto now = std::chrono::steady_clock::now();
       if (now - looked_after_ > kLookAfter) {
         looked_after_ = now;
@@ -130,9 +135,11 @@ class Follower {
   Status PassStopOn() {
     const int level = stop_.load();
     if (level <= told_) return {};
+    LEAT_RETURN_IF_ERROR(
+        store_.Append(jobs::JobKind::kTuning, name_, {"stop_requested", jobs::WallTimeNs(), {{"level", level}}}));
     told_ = level;
     looked_after_ = {};
-    return store_.Append(jobs::JobKind::kTuning, name_, {"stop_requested", jobs::WallTimeNs(), {{"level", level}}});
+    return {};
   }
 
   const std::string& name_;
@@ -145,64 +152,12 @@ class Follower {
   std::chrono::steady_clock::time_point looked_after_{};
 };
 
-}  // namespace
-
-size_t TerminalColumns() {
-  const winsize size = TerminalSize();
-  return size.ws_col >= 40 ? size.ws_col : 80;
+int ExitCodeOf(const tuner::Study& study, bool is_interrupted) {
+  return study.status == "Completed" ? 0 : is_interrupted ? 130 : 1;
 }
 
-Result<FollowedStudy> FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore& store,
-                                  SupervisorClient& supervisor, const std::string& state_directory,
-                                  const jobs::StopLevel& stop, FILE* out) {
-  Follower follower(name, store, supervisor, state_directory, stop);
-  if (isatty(fileno(out)) != 0) {
-    Screen screen(out);
-    auto drawn = std::chrono::steady_clock::time_point();
-    int64_t shown_ns = 0;
-    auto study = follower.Run([&](const tuner::Study& now) {
-      if (now.modified_ns == shown_ns && std::chrono::steady_clock::now() - drawn < kDrawAfter) return;
-      shown_ns = now.modified_ns;
-      drawn = std::chrono::steady_clock::now();
-      screen.Draw(name, now);
-    });
-    screen.Erase();
-    if (!study) return Fail(study.error());
-    return FollowedStudy{std::move(*study), true};
-  }
-  LEAT_ASSIGN_OR_RETURN(const tuner::Study at_first, tuner::LoadStudy(store, name));
-  ChangeLines display(out, verb, at_first.job.definitions[0].objective);
-  jobs::QueuedObserver queue(display);
-  queue.Start();
-  std::map<std::string, std::unique_ptr<jobs::JobFollower>> children;
-  std::map<std::string, bool> has_ended;
-  std::string schedule;
-  auto study = follower.Run([&](const tuner::Study& now) {
-    if (now.schedule != schedule && !now.schedule.empty()) queue.OnWarning(name, "waiting: " + now.schedule);
-    schedule = now.schedule;
-    for (const auto& trial : now.trials) {
-      if (!trial.was_submitted || has_ended[trial.job_name]) continue;
-      auto& child = children[trial.job_name];
-      if (!child) child = std::make_unique<jobs::JobFollower>(store, state_directory, trial.job_name, queue, false);
-      const auto turned = child->Turn();
-      if (!turned) LogWarning("training job " + trial.job_name + ": " + turned.error().message);
-      if (!turned.value_or(false)) continue;
-      has_ended[trial.job_name] = true;
-      children.erase(trial.job_name);
-      if (!trial.stop_reason.empty()) queue.OnWarning(trial.job_name, "stopped early: " + trial.stop_reason);
-    }
-  });
-  const bool is_all_shown = queue.Finish(kReaderPatience);
-  if (!study && !is_all_shown) LeaveUnread(verb, name, "Failed", 1);
-  if (!study) return Fail(study.error());
-  return FollowedStudy{std::move(*study), is_all_shown};
-}
-
-int TellStudyEnd(const std::string& verb, const std::string& name, const FollowedStudy& followed, bool json,
-                 bool is_interrupted) {
-  const tuner::Study& study = followed.study;
-  const int exit_code = study.status == "Completed" ? 0 : is_interrupted ? 130 : 1;
-  if (!followed.is_all_shown && !json) LeaveUnread(verb, name, study.status, exit_code);
+int TellEnd(const std::string& verb, const std::string& name, const tuner::Study& study, bool json,
+            bool is_interrupted) {
   if (json) {
     const Json description = tuner::DescribeTuningJob(name, study);
     std::printf("%s\n", description.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
@@ -210,12 +165,68 @@ int TellStudyEnd(const std::string& verb, const std::string& name, const Followe
     std::printf("\n%s: %s\n%s", name.c_str(), study.status.c_str(),
                 tuner::StudyTable(study, TerminalColumns()).c_str());
   }
-  if (!followed.is_all_shown) {
-    std::fflush(stdout);
-    LeaveUnread(verb, name, study.status, exit_code);
-  }
   for (const auto& line : tuner::FailureLines(study)) ComplainLines(verb, line);
   if (!study.failure_reason.empty()) ComplainLines(verb, study.failure_reason);
+  return ExitCodeOf(study, is_interrupted);
+}
+
+}  // namespace
+
+size_t TerminalColumns() {
+  const winsize size = TerminalSize();
+  return size.ws_col >= 40 ? size.ws_col : 80;
+}
+
+int FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore& store, SupervisorClient& supervisor,
+                const std::string& state_directory, const jobs::StopLevel& stop, bool json) {
+  FILE* const out = json ? stderr : stdout;
+  Follower follower(name, store, supervisor, state_directory, stop);
+  if (isatty(fileno(out)) != 0) {
+    Screen screen(out);
+    auto drawn = std::chrono::steady_clock::time_point();
+    int64_t shown_ns = 0;
+    const auto study = follower.Run([&](const tuner::Study& now) {
+      if (now.modified_ns == shown_ns && std::chrono::steady_clock::now() - drawn < kDrawAfter) return;
+      shown_ns = now.modified_ns;
+      drawn = std::chrono::steady_clock::now();
+      screen.Draw(name, now);
+    });
+    screen.Erase();
+    return study ? TellEnd(verb, name, *study, json, stop.load() > 0) : Complain(verb, study.error());
+  }
+  const auto at_first = tuner::LoadStudy(store, name);
+  if (!at_first) return Complain(verb, at_first.error());
+  ChangeLines display(out, verb, at_first->job.definitions[0].objective);
+  jobs::QueuedObserver queue(display);
+  queue.Start();
+  std::map<std::string, std::unique_ptr<jobs::JobFollower>> children;
+  std::map<std::string, bool> has_ended;
+  std::string schedule;
+  const auto study = follower.Run([&](const tuner::Study& now) {
+    if (now.schedule != schedule && !now.schedule.empty()) queue.OnWarning(name, "waiting: " + now.schedule);
+    schedule = now.schedule;
+    for (const auto& trial : now.trials) {
+      if (!trial.was_submitted || has_ended[trial.job_name]) continue;
+      auto& child = children[trial.job_name];
+      if (!child) child = std::make_unique<jobs::JobFollower>(store, state_directory, trial.job_name, queue, false);
+      const auto turned = child->Turn();
+      if (!turned && turned.error().code != ErrorCode::kNotFound)
+        LogWarning("training job " + trial.job_name + ": " + turned.error().message);
+      if (!turned.value_or(false)) continue;
+      has_ended[trial.job_name] = true;
+      children.erase(trial.job_name);
+      if (!trial.stop_reason.empty()) queue.OnWarning(trial.job_name, "stopped early: " + trial.stop_reason);
+    }
+  });
+  const bool is_all_shown = queue.Finish(kReaderPatience);
+  const std::string status = study ? study->status : "its state cannot be read";
+  const int exit_code = study ? ExitCodeOf(*study, stop.load() > 0) : 1;
+  // The queue's thread stands in a write: only the end of the process ends it.
+  if (!is_all_shown && (!json || !study)) LeaveUnread(verb, name, status, exit_code);
+  if (!study) return Complain(verb, study.error());
+  TellEnd(verb, name, *study, json, stop.load() > 0);
+  std::fflush(stdout);
+  if (!is_all_shown) LeaveUnread(verb, name, status, exit_code);
   return exit_code;
 }
 

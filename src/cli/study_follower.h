@@ -3,27 +3,19 @@
 // line for every change of a training job. Blocking; one thread.
 #pragma once
 
-#include <cstdio>
 #include <string>
 
-#include "base/result.h"
 #include "cli/supervisor_process.h"
+#include "jobs/job_store.h"
 #include "jobs/services.h"
-#include "tuner/study.h"
 
 namespace leat::cli {
 
-struct FollowedStudy {
-  tuner::Study study;
-  bool is_all_shown = true;  // false: nobody reads `out`, and a thread stands in a write to it (see LeaveUnread)
-};
-// Until the tuning job ends. Each rise of `stop` is a request to stop it. An error: its state cannot be read.
-Result<FollowedStudy> FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore& store,
-                                  SupervisorClient& supervisor, const std::string& state_directory,
-                                  const jobs::StopLevel& stop, FILE* out);
-// The end of a tuning job as a command tells it; its exit status: 0 Completed, 130 stopped by a signal, else 1.
-int TellStudyEnd(const std::string& verb, const std::string& name, const FollowedStudy& followed, bool json,
-                 bool is_interrupted);
+// Until the tuning job ends, whose end it tells. Each rise of `stop` is a request to stop it. `json`: standard output
+// gets the description, the progress goes to standard error. Returns the exit status: 0 Completed, 130 stopped by a
+// signal, else 1. Does not return when nobody reads the output (see LeaveUnread).
+int FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore& store, SupervisorClient& supervisor,
+                const std::string& state_directory, const jobs::StopLevel& stop, bool json);
 
 size_t TerminalColumns();
 

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "base/file.h"
@@ -116,7 +117,7 @@ Json TrialJson(const search::Study& study, size_t index) {
 }
 
 // The trial of that number, from 1, which is pending.
-Result<search::Trial*> PendingTrial(search::Study& study, uint32_t number) {
+Result<search::Trial*> PendingTrial(search::Study& study, uint64_t number) {
   if (number == 0 || number > study.trials.size()) {
     return Fail(ErrorCode::kNotFound, "there is no trial " + std::to_string(number) + "; the study has " +
                                           std::to_string(study.trials.size()));
@@ -137,8 +138,9 @@ Status Tell(search::Study& study, const std::string& text) {
   const auto [read_to, error] = std::from_chars(begin, end, value);
   if (!number || begin == end || read_to != end || error == std::errc::invalid_argument)
     return Fail(ErrorCode::kInvalidArgument, "--tell takes TRIAL=VALUE, as in --tell 3=0.25, not " + text);
-  LEAT_ASSIGN_OR_RETURN(search::Trial* const trial, PendingTrial(study, static_cast<uint32_t>(*number)));
-  const bool is_number = error == std::errc() && std::isfinite(value);
+  LEAT_ASSIGN_OR_RETURN(search::Trial* const trial, PendingTrial(study, *number));
+  if (error == std::errc::result_out_of_range) value = std::strtod(begin, nullptr);  // 0 or infinite
+  const bool is_number = std::isfinite(value);
   trial->state = is_number ? search::Trial::State::kCompleted : search::Trial::State::kFailed;
   trial->objective = is_number ? value : std::nan("");
   return {};

@@ -25,6 +25,7 @@
 #include "control/protocol.h"
 #include "control/server.h"
 #include "jobs/contract.h"
+#include "jobs/launch.h"
 #include "jobs/supervisor.h"
 #include "jobs/volume.h"
 #include "tuner/tunings.h"
@@ -111,6 +112,11 @@ class Environments {
       if (std::ranges::find(public_ones, variable) == public_ones.end()) variables.push_back(variable);
     }
     return variables;
+  }
+  // It may be resumed one day, with what is on the disk and the credentials of whoever does.
+  void ForgetCredentials(const std::string& job) {
+    const std::lock_guard lock(mutex_);
+    of_job_.erase(job);
   }
   void Forget(const std::string& job) {
     unlink((directory_of_(state_directory_, job) + "/environment").c_str());
@@ -227,6 +233,7 @@ class SupervisorProcess final : public control::Handler,
     const TrainingJobCheck check = CheckTrainingJob(request.value("request", Json::object()));
     LEAT_RETURN_IF_ERROR(StatusOf(check.problems, "the request"));
     const auto options = jobs::RunOptionsFrom(request.value("options", Json::object()));
+    LEAT_RETURN_IF_ERROR(jobs::CheckLaunch(check.job, options.sandbox, variables));
     return SubmitWith(environments_, jobs::JobDirectory, jobs::JobKind::kTraining, check.job.name, variables,
                       options.submission, [&] { return jobs::SubmitTrainingJob(check.job, options, *store_); });
   }
@@ -234,14 +241,17 @@ class SupervisorProcess final : public control::Handler,
     const TuningJobCheck check = CheckTuningJob(request.value("request", Json::object()));
     LEAT_RETURN_IF_ERROR(StatusOf(check.problems, "the request"));
     const auto options = jobs::RunOptionsFrom(request.value("options", Json::object()));
+    LEAT_RETURN_IF_ERROR(tuner::CheckTuningLaunch(check.job, options, variables));
     return SubmitWith(tuning_environments_, jobs::TuningDirectory, jobs::JobKind::kTuning, check.job.name, variables,
                       options.submission, [&] { return tuner::SubmitTuningJob(check.job, options, *store_); });
   }
 
   // Of a tuning job, in its submitter's name; on its thread.
   Status Submit(const TrainingJob& job, const jobs::RunOptions& options) override {
-    LEAT_RETURN_IF_ERROR(SubmitWith(environments_, jobs::JobDirectory, jobs::JobKind::kTraining, job.name,
-                                    tuning_environments_.Of(options.tuning_job), options.submission,
+    const std::vector<std::string> variables = tuning_environments_.Of(options.tuning_job);
+    LEAT_RETURN_IF_ERROR(jobs::CheckLaunch(job, options.sandbox, variables));
+    LEAT_RETURN_IF_ERROR(SubmitWith(environments_, jobs::JobDirectory, jobs::JobKind::kTraining, job.name, variables,
+                                    options.submission,
                                     [&] { return jobs::SubmitTrainingJob(job, options, *store_); }));
     return Wake();
   }
@@ -252,7 +262,7 @@ class SupervisorProcess final : public control::Handler,
   std::unique_ptr<tuner::DataWatcher> WatcherFor(const std::string&) override {
     return std::make_unique<DaemonDataWatcher>(state_directory_);
   }
-  void OnTuningEnded(const std::string& tuning_job) override { tuning_environments_.Forget(tuning_job); }
+  void OnTuningEnded(const std::string& tuning_job) override { tuning_environments_.ForgetCredentials(tuning_job); }
 
   jobs::JobServices For(const std::string& job) override {
     std::vector<std::string> variables = environments_.Of(job);
@@ -322,6 +332,12 @@ Result<Json> Call(const std::string& state_directory, const Json& request) {
     auto client = control::Client::Connect(paths.socket, kAnswerWait);
     if (client) {
       auto answer = (*client)->Call(request, kAnswerWait);
+      if (!answer && answer.error().code == ErrorCode::kTimedOut) {
+        return Fail(ErrorCode::kTimedOut, "the supervisor of " + state_directory + " has not answered for " +
+                                              std::to_string(kAnswerWait.count() / 1000) +
+                                              " s; leat jobs list shows whether it took the job, and " + paths.log +
+                                              " may say why");
+      }
       if (answer || answer.error().code != ErrorCode::kCancelled) return answer;  // kCancelled: it was just ending
     } else if (client.error().code != ErrorCode::kNotFound && client.error().code != ErrorCode::kCancelled) {
       return Fail(client.error());

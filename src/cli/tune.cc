@@ -55,10 +55,7 @@ int RunTune(const JobArguments& arguments) {
     }
     return 0;
   }
-  const auto followed =
-      FollowStudy("tune", name, **store, supervisor, state_directory, stop, arguments.json ? stderr : stdout);
-  if (!followed) return Complain("tune", followed.error());
-  return TellStudyEnd("tune", name, *followed, arguments.json, stop.load() > 0);
+  return FollowStudy("tune", name, **store, supervisor, state_directory, stop, arguments.json);
 }
 
 }  // namespace

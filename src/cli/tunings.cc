@@ -25,7 +25,7 @@ using jobs::JobStore;
 
 struct Arguments {
   std::string name, state_directory, html;
-  bool json = false, force = false;
+  bool json = false, force = false, at_once = false;
   std::string StateDirectory() const {
     return state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(state_directory);
   }
@@ -41,10 +41,14 @@ int List(JobStore& store, const Arguments& arguments) {
   if (names->empty() && !arguments.json)
     std::printf("no tuning job has run from %s\n", arguments.StateDirectory().c_str());
   Json summaries = Json::array();
+  int exit_code = 0;
   for (const auto& name : *names) {
     const auto study = tuner::LoadStudy(store, name);
     if (!study && study.error().code == ErrorCode::kNotFound) continue;  // deleted since
-    if (!study) return Complain("tunings", study.error());
+    if (!study) {
+      exit_code = Complain("tunings", study.error());
+      continue;
+    }
     if (arguments.json) {
       summaries.push_back(tuner::SummarizeTuningJob(name, *study));
     } else {
@@ -52,7 +56,7 @@ int List(JobStore& store, const Arguments& arguments) {
     }
   }
   if (arguments.json) PrintJson({{"HyperParameterTuningJobSummaries", summaries}});
-  return 0;
+  return exit_code;
 }
 
 int Describe(JobStore& store, const Arguments& arguments) {
@@ -86,10 +90,7 @@ int Follow(JobStore& store, const Arguments& arguments) {
   // Ctrl-C ends the looking, not the tuning job.
   const jobs::StopLevel never{0};
   SupervisorClient supervisor(arguments.StateDirectory());
-  const auto followed = FollowStudy("tunings", arguments.name, store, supervisor, arguments.StateDirectory(), never,
-                                    arguments.json ? stderr : stdout);
-  if (!followed) return Complain("tunings", followed.error());
-  return TellStudyEnd("tunings", arguments.name, *followed, arguments.json, false);
+  return FollowStudy("tunings", arguments.name, store, supervisor, arguments.StateDirectory(), never, arguments.json);
 }
 
 int Stop(JobStore& store, const Arguments& arguments) {
@@ -99,8 +100,8 @@ int Stop(JobStore& store, const Arguments& arguments) {
     return Complain("tunings", Error{ErrorCode::kBusy, "The request was rejected because the tuning job is in status " +
                                                            study->status + "."});
   }
-  Status status =
-      store.Append(JobKind::kTuning, arguments.name, {"stop_requested", jobs::WallTimeNs(), {{"level", 1}}});
+  Status status = store.Append(JobKind::kTuning, arguments.name,
+                               {"stop_requested", jobs::WallTimeNs(), {{"level", arguments.at_once ? 2 : 1}}});
   if (status) status = SupervisorClient(arguments.StateDirectory()).Wake();
   return status ? 0 : Complain("tunings", status.error());
 }
@@ -121,6 +122,7 @@ int Delete(JobStore& store, const Arguments& arguments) {
 }
 
 int Run(const Arguments& arguments, int (*action)(JobStore&, const Arguments&)) {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // scripts run as the same user: /proc/PID/environ holds AWS secrets
   auto store = JobStore::Open(arguments.StateDirectory());
   if (!store) return Complain("tunings", store.error());
   if (const Status status = TakeUpJobs(**store, arguments.StateDirectory()); !status)
@@ -154,7 +156,8 @@ void AddTuningsCommand(CLI::App& app, int& exit_code) {
   const auto [follow, follow_arguments] = add("follow", "Show how it goes until it ends", true, Follow);
   follow->add_flag("--json", follow_arguments->json,
                    "print the DescribeHyperParameterTuningJob answer at the end; progress goes to standard error");
-  add("stop", "Stop it and its training jobs in good order", true, Stop);
+  const auto [stop, stop_arguments] = add("stop", "Stop it and its training jobs in good order", true, Stop);
+  stop->add_flag("--now", stop_arguments->at_once, "at once: SIGKILL, and nothing is uploaded any more");
   const auto [resume, resume_arguments] = add("resume", "Let one that was stopped go on where it was", true, Resume);
   resume->footer("Example:\n  leat tunings stop my-tuning-job; leat tunings resume my-tuning-job");
   const auto [remove, remove_arguments] =

@@ -24,6 +24,7 @@ constexpr uint64_t kFilesMax = 1u << 20;
 // podman lowers its own limit to this, and where it may not raise it again neither may its containers.
 constexpr uint64_t kProcessesMax = 32768;
 constexpr std::chrono::milliseconds kAskDeadline{60000};
+constexpr std::chrono::milliseconds kCheckDeadline{10'000};  // whoever submits waits for it
 constexpr std::chrono::hours kPullDeadline{24};
 // podman's own, of `podman run`: it failed, the program cannot be executed, the program is not there.
 constexpr int kPodmanFailed = 125, kNotExecutable = 126, kNoProgram = 127;
@@ -35,11 +36,11 @@ constexpr const char* kAdvice =
 bool IsReadByPodman(const std::string& name) {
   static const std::set<std::string> names = {
       "PATH", "HOME", "USER",        "LOGNAME",       "SHELL",    "TMPDIR",     "TZ",
-      "LANG", "TERM", "LISTEN_PID",  "LISTEN_FDS",    "HOSTNAME", "INVOCATION", "LISTEN_FDNAMES",
-      "OCI",  "PWD",  "CONMON_PATH", "NOTIFY_SOCKET", "BASH_ENV", "ENV",        "REGISTRY_AUTH_FILE"};
+      "LANG", "TERM", "LISTEN_PID",  "LISTEN_FDS",    "HOSTNAME", "LISTEN_FDNAMES",
+      "PWD",  "NOTIFY_SOCKET", "BASH_ENV", "ENV",        "REGISTRY_AUTH_FILE"};
   if (names.count(name)) return true;
   for (const char* start : {"LD_", "LC_", "GO", "XDG_", "DBUS_", "CONTAINER", "_CONTAINER", "STORAGE_", "PODMAN",
-                            "_PODMAN", "LIBPOD", "BUILDAH", "DOCKER_", "SSL_CERT_", "MALLOC_", "GLIBC_", "CONMON"}) {
+                            "_PODMAN", "OCI", "INVOCATION", "LIBPOD", "BUILDAH", "DOCKER_", "SSL_CERT_", "MALLOC_", "GLIBC_", "CONMON"}) {
     if (name.rfind(start, 0) == 0) return true;
   }
   return ToLower(name).ends_with("_proxy");
@@ -219,9 +220,7 @@ Result<bool> WriteSeccompProfile(const std::string& path) {
   return true;
 }
 
-Status CheckContainers() {
-  std::vector<std::string> environment;
-  for (char** entry = environ; *entry; ++entry) environment.emplace_back(*entry);
+Status CheckContainers(const std::vector<std::string>& environment) {
   const auto failure = [](const std::string& program, const Error& error) {
     const bool is_missing = error.code == ErrorCode::kNotFound;
     return Fail(error.code,
@@ -231,8 +230,9 @@ Status CheckContainers() {
   TrainerCommand crun;
   crun.arguments = {"crun", "--version"};
   crun.environment = PodmanEnvironment(environment);
-  if (const auto ran = RunProgram(crun, kAskDeadline); !ran) return failure("crun", ran.error());
-  const auto info = RunPodman({"--runtime", "crun", "info", "--format", "{{.Store.GraphDriverName}}"}, environment);
+  if (const auto ran = RunProgram(crun, kCheckDeadline); !ran) return failure("crun", ran.error());
+  const auto info = RunPodman({"--runtime", "crun", "info", "--format", "{{.Store.GraphDriverName}}"}, environment,
+                              kCheckDeadline);
   if (!info) return failure("podman", info.error());
   if (info->exit_code == 0) return {};
   return failure("podman", {ErrorCode::kUnavailable, LastLine(info->text) + " (`podman info` shows it)"});
@@ -271,6 +271,10 @@ std::optional<std::string> WhyNotStarted(const TrainingJob& job, const std::stri
     advice =
         "; the image has no program `train`: set AlgorithmSpecification.ContainerEntrypoint, or use an image with "
         "the SageMaker training toolkit";
+  } else if (said.find("hybrid mode") != std::string::npos) {
+    advice =
+        "; crun starts no container where control groups of version 1 and 2 are mounted side by side: boot with "
+        "systemd.unified_cgroup_hierarchy=1, or leave TrainingImage out";
   } else if (said.find("nvidia.com/gpu") != std::string::npos) {
     advice = "; containers find GPUs by CDI: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml";
   }

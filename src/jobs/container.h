@@ -60,8 +60,9 @@ Result<Json> WithoutTerminals(Json profile);
 // The machine's profile so changed, written to `path`. False: this machine has none that can be so changed.
 Result<bool> WriteSeccompProfile(const std::string& path);
 
-// Whether podman and crun are there and work, in this process's environment; the error says what to do.
-Status CheckContainers();
+// Whether podman and crun are there and work in that environment; the error says what to do. kTimedOut: one of them did
+// not answer in ten seconds.
+Status CheckContainers(const std::vector<std::string>& environment);
 // Unless the machine has the image. kCancelled: `stopped`. Another error names the image and says podman's last words.
 Status PullImage(const std::string& image, const std::vector<std::string>& environment, const StopCheck& stopped);
 // Kills what runs in the container and removes it; success also when there is none.

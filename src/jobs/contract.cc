@@ -305,6 +305,10 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";  // nvidia-smi's, which the indices are of
   }
   if (base != "/opt/ml") environment["SAGEMAKER_BASE_DIR"] = base;
+  // Where an AWS client would find credentials that nobody has given the script.
+  environment["AWS_SHARED_CREDENTIALS_FILE"] = "/dev/null";
+  environment["AWS_CONFIG_FILE"] = "/dev/null";
+  environment["AWS_EC2_METADATA_DISABLED"] = "true";
   for (const auto& [name, value] : job.environment) environment[name] = value;
   return environment;
 }

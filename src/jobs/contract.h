@@ -46,8 +46,8 @@ Json ResourceConfig(const Machine& machine);
 Json InputDataConfig(const TrainingJob& job);
 std::string TrainingJobArn(const std::string& name);
 
-// SM_*, what the platform and the toolkit set beside them (TRAINING_JOB_NAME, AWS_REGION, ...), and the job's
-// Environment (which has the last word).
+// SM_*, what the platform and the toolkit set beside them (TRAINING_JOB_NAME, AWS_REGION, ...), what leads AWS clients
+// away from credentials of files and of the machine, and the job's Environment (which has the last word).
 std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, const Machine& machine,
                                                        const ContractPaths& paths, const std::string& program);
 // "algo-1" is the host 0.

@@ -20,6 +20,7 @@ std::string BucketOf(const TrainingJob& job) {
   std::vector<std::string> uris = {job.output_path, job.checkpoint_uri};
   for (const auto& channel : job.channels) {
     if (channel.s3) uris.push_back(channel.s3->uri);
+    if (channel.file_system) uris.push_back(channel.file_system->file_system_id);
   }
   for (const auto& uri : uris) {
     if (IsBucket(uri)) return LocationOf(uri).repository;

@@ -161,6 +161,12 @@ FileSystemCounters CountersFrom(const Json& json) {
   return counters;
 }
 
+void AddCounters(FileSystemCounters& total, const FileSystemCounters& after, const FileSystemCounters& before) {
+  for (size_t i = 0; i < total.requests.size(); ++i)
+    total.requests[i] += after.requests[i] - std::min(before.requests[i], after.requests[i]);
+  total.bytes_received += after.bytes_received - std::min(before.bytes_received, after.bytes_received);
+}
+
 Json AccountingOf(const JobState& state, const FileSystemCounters& total, const std::vector<ReadCounters>& reads,
                   const std::vector<MetricSample>& samples, int64_t now_ns) {
   const auto seconds_between = [](int64_t from_ns, int64_t to_ns) {

@@ -22,6 +22,8 @@ std::string AccountingText(const JobState& state);
 // Counters as an event keeps them, and back.
 Json ToJson(const FileSystemCounters& counters);
 FileSystemCounters CountersFrom(const Json& json);
+// Adds what was counted between `before` and `after`; counters begin anew with a mount.
+void AddCounters(FileSystemCounters& total, const FileSystemCounters& after, const FileSystemCounters& before = {});
 
 // What a job read of its file systems, for its accounting: Reads, BytesRead, BytesReadCached, BytesReadCold,
 // ReadSecondsWaited, ReadSecondsStalled and, once a READ has come, SecondsToFirstRead. Several file systems' are added

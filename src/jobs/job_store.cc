@@ -318,7 +318,11 @@ Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_direct
   auto store = std::make_unique<SqliteJobStore>(database, state_directory);
   if (code != SQLITE_OK) return Fail(ErrorCode::kIo, path + ": " + sqlite3_errstr(code));
   sqlite3_busy_timeout(database, kBusyTimeoutMs);
-  LEAT_RETURN_IF_ERROR(store->Execute(kSchema));
+  const Status made = store->Execute(kSchema);
+  // What is there can be read on a full disk, too.
+  const bool is_readable =
+      !made && made.error().code == ErrorCode::kNoSpace && store->Execute("SELECT 1 FROM ended_jobs LIMIT 1");
+  if (!made && !is_readable) return Fail(made.error());
   return store;
 }
 

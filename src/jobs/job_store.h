@@ -50,6 +50,9 @@ class JobStore {
   // Removes all that is kept of a job that has ended; its name is free then. kBusy: it has not ended.
   virtual Status Remove(JobKind kind, const std::string& name) = 0;
 
+  // Stores what this store keeps in memory meanwhile. Ok: nothing is.
+  virtual Status Flush() { return {}; }
+
   Result<JobState> Load(const std::string& training_job);
 
  protected:

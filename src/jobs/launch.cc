@@ -2,6 +2,7 @@
 #include "jobs/launch.h"
 
 #include "jobs/container.h"
+#include "jobs/machine.h"
 #include "jobs/sandbox.h"
 
 namespace leat::jobs {
@@ -33,11 +34,29 @@ Result<Launch> PrepareContainer(const TrainingJob& job, const Machine& machine, 
 
 }  // namespace
 
-Status CheckLaunch(const TrainingJob& job, bool sandbox) {
+Status CheckLaunch(const TrainingJob& job, bool sandbox, const std::vector<std::string>& environment) {
   if (job.training_image.empty()) return sandbox ? CheckSandbox() : Status();
-  if (sandbox) return CheckContainers();
+  if (sandbox) return CheckContainers(environment);
   return Fail(ErrorCode::kInvalidArgument,
               "--no-sandbox does not go with TrainingImage: a container has /opt/ml of its own; leave one of them out");
+}
+
+Result<std::vector<Machine>> MachinesOf(const TrainingJob& job, const std::string& state_directory,
+                                        const std::vector<std::string>& environment, std::vector<Machine> given,
+                                        std::vector<std::string>& warnings) {
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < job.instance_count; ++i) names.push_back(HostName(i));
+  if (given.empty()) {
+    LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory));
+    const Hardware hardware = CountHardware(environment, warnings);
+    given.push_back(FitMachine(job.instance_type, hardware, table, warnings));
+  }
+  while (given.size() < job.instance_count) given.push_back(given.back());
+  for (uint32_t i = 0; i < job.instance_count; ++i) {
+    given[i].hosts = names;
+    given[i].current_host = names[i];
+  }
+  return given;
 }
 
 Result<Launch> PrepareLaunch(const TrainingJob& job, const Machine& machine, const LaunchPlace& place,
@@ -61,6 +80,7 @@ Result<Launch> PrepareLaunch(const TrainingJob& job, const Machine& machine, con
   const std::string hosts = place.directory + "/hosts";
   LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts, machine.hosts));
   if (has_hosts) view.hosts_file = hosts;
+  view.hidden = AwsDirectories(environment);
   command.arguments = SandboxArguments(view, launch.filter.valid() ? kInheritedFd : -1, program.arguments);
   command.in_sandbox = true;
   return launch;

@@ -18,8 +18,14 @@
 
 namespace leat::jobs {
 
-// Whether this machine has what the job is started with: bubblewrap, or podman; the error says what to do.
-Status CheckLaunch(const TrainingJob& job, bool sandbox);
+// Whether this machine has what the job is started with: bubblewrap, or podman, which is asked in the submitter's
+// `environment`; the error says what to do. Takes less than half a minute, whatever podman does.
+Status CheckLaunch(const TrainingJob& job, bool sandbox, const std::vector<std::string>& environment);
+
+// The machine of each of the job's hosts. `given`: what each may use; empty: the whole machine.
+Result<std::vector<Machine>> MachinesOf(const TrainingJob& job, const std::string& state_directory,
+                                        const std::vector<std::string>& environment, std::vector<Machine> given,
+                                        std::vector<std::string>& warnings);
 
 struct LaunchPlace {
   std::string directory, volume;                               // of the host (jobs/volume.h)

@@ -24,7 +24,7 @@ class RetainingStore final : public JobStore {
       : JobStore(std::move(state_directory)), store_(store), job_(std::move(job)) {}
 
   // Stores what is retained. Ok: nothing is any more. kNotFound: the job has gone, and what was retained with it.
-  Status Flush();
+  Status Flush() override;
   // Whether this run has recorded the job's end, be it stored or retained.
   bool has_ended() const { return has_ended_; }
 

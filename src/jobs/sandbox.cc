@@ -5,15 +5,18 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <set>
 
 #include "base/text.h"
 #include "jobs/trainer_process.h"
@@ -52,6 +55,7 @@ std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_f
       arguments.insert(arguments.end(), {"--dev-bind-try", path, path});
     }
   }
+  for (const auto& directory : view.hidden) arguments.insert(arguments.end(), {"--tmpfs", directory});
   arguments.insert(arguments.end(), {"--bind", view.job_directory, "/opt/ml"});
   for (const auto& [from, to] : view.read_only) arguments.insert(arguments.end(), {"--ro-bind", from, to});
   if (!view.hosts_file.empty()) arguments.insert(arguments.end(), {"--ro-bind", view.hosts_file, kHosts});
@@ -60,6 +64,23 @@ std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_f
   arguments.emplace_back("--");
   arguments.insert(arguments.end(), command.begin(), command.end());
   return arguments;
+}
+
+std::vector<std::string> AwsDirectories(const std::vector<std::string>& environment) {
+  std::set<std::string> homes;
+  for (const auto& entry : environment) {
+    if (entry.rfind("HOME=", 0) == 0) homes.insert(entry.substr(5));
+  }
+  std::array<char, 16384> text{};
+  passwd user{}, *found = nullptr;
+  if (getpwuid_r(geteuid(), &user, text.data(), text.size(), &found) == 0 && found) homes.insert(found->pw_dir);
+  std::set<std::string> directories;
+  for (const auto& home : homes) {
+    std::error_code error;
+    const auto directory = std::filesystem::canonical(home + "/.aws", error);
+    if (!error && std::filesystem::is_directory(directory, error)) directories.insert(directory.string());
+  }
+  return {directories.begin(), directories.end()};
 }
 
 Result<bool> WriteHostsFile(const std::string& path, const std::vector<std::string>& hosts) {

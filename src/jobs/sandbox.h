@@ -15,12 +15,17 @@ struct SandboxView {
   std::string job_directory;                                   // becomes /opt/ml
   std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path below /opt/ml
   std::string working_directory;
-  std::string hosts_file;  // becomes /etc/hosts; empty: the machine's
+  std::string hosts_file;           // becomes /etc/hosts; empty: the machine's
+  std::vector<std::string> hidden;  // directories of the machine that are empty there
 };
 
 // Writes the machine's /etc/hosts to `path`, and with it the names that a job knows its hosts by, all of them this
 // machine. False: this machine's is no plain file that another could be bound over.
 Result<bool> WriteHostsFile(const std::string& path, const std::vector<std::string>& hosts);
+
+// Where the AWS configuration and credentials of the one with that environment (NAME=value) are by default, as far as
+// such directories exist; links are followed.
+std::vector<std::string> AwsDirectories(const std::vector<std::string>& environment);
 
 // The arguments that run `command` in that view; `seccomp_fd` below zero: without a filter.
 std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_fd,

@@ -30,7 +30,7 @@ Json ToJson(const RunOptions& options);
 RunOptions RunOptionsFrom(const Json& json);
 
 // Enters the job into the store, from where RunTrainingJob takes it. kExists: its name is taken. kInvalidArgument: its
-// metrics do not compile. What the sandbox needs is checked too.
+// metrics do not compile. Whether this machine can start it CheckLaunch tells, which takes longer.
 Status SubmitTrainingJob(const TrainingJob& job, const RunOptions& options, JobStore& store);
 
 }  // namespace leat::jobs

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "jobs/describe.h"
+#include "jobs/leftovers.h"
 #include "jobs/training_run.h"
 #include "jobs/volume.h"
 
@@ -33,6 +34,20 @@ Hardware VisibleIn(const std::vector<std::string>& environment, Hardware hardwar
 Hardware WholeMachine(Hardware hardware) {
   hardware.visible_gpus = std::nullopt;
   return hardware;
+}
+
+// Whether it may be otherwise at the next look at the job, whose script is left to itself until then.
+bool MayPass(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kCorrupt:
+    case ErrorCode::kNotSupported:
+    case ErrorCode::kInternal:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
@@ -75,18 +90,32 @@ void Supervisor::ReapEnded() {
       }
     }
     running.thread.join();
-    pool_.Return(running.placement);
+    if (running.is_over) {
+      pool_.Return(running.placement);
+    } else {
+      held_[at->first] = running.placement;
+    }
     if (running.outcome) {
       Settle(at->first);
-    } else if (running.outcome.error().code == ErrorCode::kBusy || running.outcome.error().code == ErrorCode::kIo) {
-      // Its trainer runs on another machine, or the store could not be read.
+    } else if (!running.is_over) {
       LogError("job " + at->first + ": " + running.outcome.error().message + "; it is looked at again");
-      again_at_[at->first] = std::chrono::steady_clock::now() + again_after_;
+      LookAgain(at->first);
     } else {
       GiveUp(at->first, running.outcome.error().message);
     }
     at = running_.erase(at);
   }
+}
+
+void Supervisor::LookAgain(const std::string& name) {
+  again_at_[name] = std::chrono::steady_clock::now() + again_after_;
+}
+
+Placement Supervisor::TakeBack(const std::string& name, const JobState& state) {
+  if (const auto held = held_.extract(name)) return held.mapped();
+  const Placement placement = PlacementFrom(state.placement);
+  pool_.TakeAgain(placement);
+  return placement;
 }
 
 void Supervisor::GiveUp(const std::string& name, const std::string& reason) {
@@ -101,14 +130,14 @@ void Supervisor::End(const std::string& name, Json outcome) {
   const Status told = StoreOf(name).Append(JobKind::kTraining, name, {"ended", WallTimeNs(), std::move(outcome)});
   if (told) return Settle(name);
   LogError("job " + name + ": " + told.error().message);
-  again_at_[name] = std::chrono::steady_clock::now() + again_after_;
+  LookAgain(name);
 }
 
 void Supervisor::Settle(const std::string& name) {
   const Status stored = StoreOf(name).Flush();
   if (!stored && stored.error().code != ErrorCode::kNotFound) {
     LogError("job " + name + " has ended, which cannot be stored yet: " + stored.error().message);
-    again_at_[name] = std::chrono::steady_clock::now() + again_after_;
+    LookAgain(name);
     return;
   }
   stores_.erase(name);
@@ -153,6 +182,11 @@ Result<bool> Supervisor::Turn() {
   LEAT_ASSIGN_OR_RETURN(const auto unfinished, store_.Unfinished(JobKind::kTraining));
   LEAT_ASSIGN_OR_RETURN(const auto to_stop, store_.UnfinishedToStop());
   EndOverdue(unfinished, to_stop);
+  std::erase_if(held_, [&](const auto& held) {
+    const bool has_gone = std::ranges::find(unfinished, held.first) == unfinished.end();
+    if (has_gone) pool_.Return(held.second);
+    return has_gone;
+  });
   const auto now = std::chrono::steady_clock::now();
   size_t left = 0;
   bool is_full = false;
@@ -183,24 +217,20 @@ Result<bool> Supervisor::Turn() {
         continue;
       }
       const auto state = store_.Load(name);
-      if (!state && state.error().code == ErrorCode::kCorrupt) GiveUp(name, state.error().message);
+      // Its thread ends what runs of it.
+      if (!state && state.error().code == ErrorCode::kCorrupt) Launch(name, TakeBack(name, {}), factory_.For(name), {});
       if (!state || state->IsTerminal()) continue;
       if (had_started && state->placement.empty()) queued.insert(name);
       if (state->placement.empty() == had_started) continue;
       std::optional<Placement> placement = Placement{};
       if (had_started) {
-        placement = PlacementFrom(state->placement);
-        pool_.TakeAgain(*placement);
+        placement = TakeBack(name, *state);
       } else if (!stops) {  // else what it would need does not matter any more
         auto found = Place(*state, name);
-        if (!found) {
-          GiveUp(name, found.error().message);
-          continue;
-        }
-        placement = *found;
-        if (!placement || running_.size() >= kRunningMax) {
-          if (placement) pool_.Return(*placement);
-          TellItWaits(name);
+        if (found) placement = *found;
+        if (!found || !placement || running_.size() >= kRunningMax) {
+          if (found && placement) pool_.Return(*placement);
+          TellItWaits(name, found ? "" : found.error().message);
           is_full = true;  // none overtakes: it would wait for ever
           ++left;
           continue;
@@ -210,16 +240,17 @@ Result<bool> Supervisor::Turn() {
       queued.erase(name);
       if (!had_started && !stops)
         started = store_.Append(JobKind::kTraining, name, {"placed", WallTimeNs(), ToJson(*placement)});
+      const bool is_placed = had_started || (started && !stops);
       if (started) started = Start(name, *state, *placement);
       if (started) continue;
-      pool_.Return(*placement);
-      if (started.error().code == ErrorCode::kInvalidArgument) {
-        GiveUp(name, started.error().message);
+      if (is_placed) {
+        held_[name] = *placement;
       } else {
-        LogError("job " + name + ": " + started.error().message);
-        again_at_[name] = now + again_after_;
-        ++left;
+        pool_.Return(*placement);
       }
+      LogError("job " + name + ": " + started.error().message);
+      LookAgain(name);
+      ++left;
     }
   }
   queued_ = std::move(queued);
@@ -234,28 +265,25 @@ Result<std::optional<Placement>> Supervisor::Place(const JobState& state, const 
   return pool_.Take(*size, job.instance_count, DevicesOf(VisibleIn(factory_.For(name).environment, hardware_)));
 }
 
-void Supervisor::TellItWaits(const std::string& name) {
-  if (std::exchange(told_to_wait_, name) == name) return;
+void Supervisor::TellItWaits(const std::string& name, const std::string& reason) {
+  const std::string telling = name + " " + reason;
+  if (std::exchange(told_to_wait_, telling) == telling) return;
+  const std::string message =
+      reason.empty() ? "Waiting for " + std::to_string(running_.size()) + " running jobs to leave room on this machine"
+                     : "Waiting, because it cannot be told what the job needs: " + reason;
   const Status told = store_.Append(JobKind::kTraining, name,
-                                    {"status",
-                                     WallTimeNs(),
-                                     {{"secondary", "Starting"},
-                                      {"message", "Waiting for " + std::to_string(running_.size()) +
-                                                      " running jobs to leave room on this machine"}}});
+                                    {"status", WallTimeNs(), {{"secondary", "Starting"}, {"message", message}}});
   if (!told) LogWarning("job " + name + ": " + told.error().message);
 }
 
 Status Supervisor::Start(const std::string& name, const JobState& state, const Placement& placement) {
-  auto running = std::make_unique<Running>();
-  running->placement = placement;
-  running->services = factory_.For(name);
-  running->store = &StoreOf(name);
+  JobServices services = factory_.For(name);
   const TrainingJob job = CheckTrainingJob(state.request).job;
   std::vector<Machine> machines;
-  LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory_));
+  const Json table = TableFor(name, state, job, placement);
   for (uint32_t host = 0; host < job.instance_count; ++host) {
     std::vector<std::string> warnings;
-    Hardware hardware = VisibleIn(running->services.environment, hardware_);
+    Hardware hardware = VisibleIn(services.environment, hardware_);
     if (placement.is_counted && host < placement.gpus.size()) {
       std::string visible;
       for (const auto& gpu : placement.gpus[host]) visible += (visible.empty() ? "" : ",") + gpu;
@@ -269,6 +297,30 @@ Status Supervisor::Start(const std::string& name, const JobState& state, const P
       LEAT_RETURN_IF_ERROR(store_.Append(JobKind::kTraining, name, {"warning", WallTimeNs(), {{"text", warning}}}));
     }
   }
+  Launch(name, placement, std::move(services), std::move(machines));
+  return {};
+}
+
+Json Supervisor::TableFor(const std::string& name, const JobState& state, const TrainingJob& job,
+                          const Placement& placement) {
+  const auto table = ReadInstanceTypes(state_directory_);
+  if (table) return *table;
+  const std::string text = table.error().message + "; the job keeps the processors and GPUs that it was given";
+  if (std::ranges::find(state.warnings, text) == state.warnings.end()) {
+    const Status told = StoreOf(name).Append(JobKind::kTraining, name, {"warning", WallTimeNs(), {{"text", text}}});
+    if (!told) LogWarning("job " + name + ": " + told.error().message);
+  }
+  if (!placement.is_counted || placement.gpus.empty()) return Json::object();
+  return {{job.instance_type,
+           {{"cpus", placement.cpus / std::max(1u, job.instance_count)}, {"gpus", placement.gpus[0].size()}}}};
+}
+
+void Supervisor::Launch(const std::string& name, const Placement& placement, JobServices services,
+                        std::vector<Machine> machines) {
+  auto running = std::make_unique<Running>();
+  running->placement = placement;
+  running->services = std::move(services);
+  running->store = &StoreOf(name);
   Running& started = *running_.emplace(name, std::move(running)).first->second;
   started.thread = std::thread([this, name, &started, machines = std::move(machines)]() mutable {
     RunJob(name, started, std::move(machines));
@@ -276,7 +328,6 @@ Status Supervisor::Start(const std::string& name, const JobState& state, const P
     started.has_ended = true;
     changed_.notify_all();
   });
-  return {};
 }
 
 Result<std::map<std::string, std::string>> Supervisor::BeginScriptService(const std::string& name,
@@ -310,7 +361,17 @@ void Supervisor::RunJob(const std::string& name, Running& running, std::vector<M
   running.services.script.reset();  // waits for what it is doing, which must hold up no other job
   if (state && state->IsTerminal()) return;
   if (state) state = Fail(ErrorCode::kIo, "its end could not be recorded");
-  running.outcome = Fail(state.error());
+  Error why = state.error();
+  running.is_over = !MayPass(why.code);
+  if (running.is_over) {
+    const auto last = running.store->Load(name);
+    const auto kept =
+        EndLeftovers(state_directory_, name, last ? &*last : nullptr, running.services.environment);
+    running.is_over = static_cast<bool>(kept);
+    const std::string& more = kept ? *kept : kept.error().message;
+    if (!more.empty()) why.message += "; " + more;
+  }
+  running.outcome = Fail(std::move(why));
 }
 
 }  // namespace leat::jobs

@@ -63,20 +63,27 @@ class Supervisor {
     RetainingStore* store = nullptr;  // its thread's, until that has ended
     std::thread thread;
     Status outcome;          // its thread's, until that has ended: why the job has not
+    bool is_over = true;     // likewise: nothing of the job runs
     bool has_ended = false;  // protected by mutex_
   };
   Status Start(const std::string& name, const JobState& state, const Placement& placement);
+  void Launch(const std::string& name, const Placement& placement, JobServices services, std::vector<Machine> machines);
+  // instance-types.json; where that cannot be read, what the job has been given already.
+  Json TableFor(const std::string& name, const JobState& state, const TrainingJob& job, const Placement& placement);
   void RunJob(const std::string& name, Running& running, std::vector<Machine> machines);
   Result<std::map<std::string, std::string>> BeginScriptService(const std::string& name, ScriptService& service);
-  // Absent: it does not fit now.
+  // Absent: it does not fit now. An error: instance-types.json cannot be read.
   Result<std::optional<Placement>> Place(const JobState& state, const std::string& name);
-  void TellItWaits(const std::string& name);
+  void TellItWaits(const std::string& name, const std::string& reason);
+  // What the job has had so far, which it keeps while it is to be looked at again.
+  Placement TakeBack(const std::string& name, const JobState& state);
+  void LookAgain(const std::string& name);
   void ReapEnded();
   // Of the jobs that have not begun, ends those whose MaxWaitTimeInSeconds is over.
   void EndOverdue(const std::vector<std::string>& unfinished, const std::vector<std::string>& to_stop);
   // When that is, in wall time. Absent: it cannot be read now.
   std::optional<int64_t> WaitsUntil(const std::string& name);
-  // Ends it as Failed: nobody can run it.
+  // Ends it as Failed: nobody can run it, and nothing of it runs.
   void GiveUp(const std::string& name, const std::string& reason);
   void End(const std::string& name, Json outcome);
   // A job whose end is recorded is forgotten, once that is stored.
@@ -93,6 +100,7 @@ class Supervisor {
   std::map<std::string, std::chrono::steady_clock::time_point> again_at_;  // jobs that cannot be run now
   std::map<std::string, std::unique_ptr<RetainingStore>> stores_;  // of jobs that run, or whose end is not stored yet
   std::map<std::string, int64_t> waits_until_;                     // of jobs that have not begun
+  std::map<std::string, Placement> held_;  // of jobs that have started, and are to be looked at again
   std::set<std::string> queued_;  // of the unfinished jobs those that were found without a placement
   std::string told_to_wait_;
   const StopLevel never_{0};

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <sstream>
 #include <thread>
 
@@ -554,9 +555,35 @@ Result<TrainerExit> TrainerProcess::Exit() {
   return exit;
 }
 
+namespace {
+
+// Of programs that were killed and not waited for.
+class Abandoned {
+ public:
+  void Add(pid_t process) {
+    const std::lock_guard lock(mutex_);
+    processes_.push_back(process);
+  }
+  void Reap() {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(processes_, [](pid_t process) { return waitpid(process, nullptr, WNOHANG) != 0; });
+  }
+
+ private:
+  std::mutex mutex_;  // protects what follows
+  std::vector<pid_t> processes_;
+};
+Abandoned& AbandonedPrograms() {
+  static Abandoned abandoned;
+  return abandoned;
+}
+
+}  // namespace
+
 Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::milliseconds deadline,
                                  const StopCheck& stopped) {
   const auto end = std::chrono::steady_clock::now() + deadline;
+  AbandonedPrograms().Reap();
   LEAT_ASSIGN_OR_RETURN(ExecCommand exec, PrepareExec(command));
   LEAT_ASSIGN_OR_RETURN(Pipe output_pipe, MakePipe());
   LEAT_ASSIGN_OR_RETURN(Pipe report_pipe, MakePipe());
@@ -575,6 +602,7 @@ Result<ProgramOutput> RunProgram(const TrainerCommand& command, std::chrono::mil
     const bool is_stopped = stopped && stopped();
     if (left.count() <= 0 || is_stopped) {
       kill(shim, SIGQUIT);  // without waiting: a process of it may stand in the kernel
+      AbandonedPrograms().Add(shim);
       if (is_stopped) return Fail(ErrorCode::kCancelled, "stopped");
       return Fail(ErrorCode::kTimedOut,
                   command.arguments[0] + " did not end in " + std::to_string(deadline.count()) + " ms and was killed");

@@ -26,6 +26,7 @@
 #include "jobs/host_files.h"
 #include "jobs/host_log.h"
 #include "jobs/launch.h"
+#include "jobs/leftovers.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
 #include "jobs/pipe_feed.h"
@@ -42,7 +43,7 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr int kPollMs = 50;  // how soon a line of the log or a stop is seen
 constexpr std::chrono::milliseconds kStopRequestPoll{500};
 constexpr std::chrono::seconds kSeekCredentials{10};  // for checkpoints, while the script runs
-constexpr std::chrono::seconds kEndPatience{30};      // for a process that stands in the kernel
+constexpr std::chrono::milliseconds kStorePoll{200};
 
 struct Outcome {
   std::string status = "Completed", secondary = "Completed", message = "Training job completed", failure_reason;
@@ -70,6 +71,7 @@ class TrainingRun {
         state_directory_(services.state_directory),
         state_(std::move(state)),
         is_taken_up_(state_.started_ns.has_value()),
+        wait_deadline_(WaitDeadline(job, state_)),
         metrics_(std::move(metrics)),
         directory_(JobDirectory(services.state_directory, job.name)),
         ml_(JobVolume(services.state_directory, job.name)) {}
@@ -83,7 +85,8 @@ class TrainingRun {
       outcome = {};
       trainer_is_lost_ = false;
       status = WorkCaught(outcome);
-      if (!status && status.error().code == ErrorCode::kBusy && runs_elsewhere_) return Fail(status.error());
+      is_preparing_ = false;
+      if (!status && is_left_) return Fail(status.error());
       if (!trainer_is_lost_ || state_.attempt > job_.retry_attempts_max || StopLevelNow() > 0) break;
       LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt + 1, status.error().message));
     }
@@ -93,6 +96,8 @@ class TrainingRun {
     const bool cancelled = !status && status.error().code == ErrorCode::kCancelled;
     if (IsStopping() && !state_.timed_out && (cancelled || (status && outcome.status == "Completed"))) {
       outcome = {"Stopped", "Stopped", "Training job stopped", ""};
+    } else if (cancelled && state_.timed_out && !state_.exit_code) {
+      outcome = TimedOut();
     } else if (!status) {
       const bool internal = status.error().code == ErrorCode::kInternal || trainer_is_lost_;
       const std::string kept = KeptText().empty() ? "" : "; " + KeptText();
@@ -102,7 +107,7 @@ class TrainingRun {
                      kept};
     }
     if (outcome.failure_reason.empty() && !KeptText().empty()) Warn(KeptText());
-    Clean();
+    Clean(outcome);
     RecordAccounting();
     Record("ended", {{"status", outcome.status},
                      {"secondary", outcome.secondary},
@@ -122,19 +127,13 @@ class TrainingRun {
     }
   }
 
-  // False: it stands in the kernel.
-  static bool KillAndWait(const TrainerProcess& trainer) {
-    const auto deadline = SteadyClock::now() + kEndPatience;
-    for (trainer.Kill(); !trainer.HasEnded() && SteadyClock::now() < deadline;)
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    return trainer.HasEnded();
-  }
-
   // After an error that left some running: the job ends, and with it everything of it.
   void EndTrainers() {
     for (Host& host : hosts_) {
-      if (host.trainer && !host.exit && !KillAndWait(*host.trainer))
-        Warn("a process of " + host.machine.current_host + " does not end, though it is killed");
+      if (!host.trainer || host.exit || KillAndWait(*host.trainer)) continue;
+      runs_on_ = true;
+      Warn("a process of " + host.machine.current_host +
+           " does not end, though it is killed; the job's volume is left as it is");
     }
     FlushCheckpoints();
   }
@@ -169,19 +168,36 @@ class TrainingRun {
     return level;
   }
 
+  static std::optional<SteadyClock::time_point> WaitDeadline(const TrainingJob& job, const JobState& state) {
+    if (!job.max_wait_s) return std::nullopt;
+    return SteadyClock::now() + std::chrono::seconds(*job.max_wait_s) -
+           std::chrono::nanoseconds(WallTimeNs() - state.created_ns);
+  }
+  bool HasWaitedTooLong() const { return wait_deadline_ && SteadyClock::now() >= *wait_deadline_; }
+  void TimeOut(const char* by) {
+    Record("timed_out", {{"by", by}});
+    EnterStatus("Stopping", "Stopping the training job");
+  }
+  Outcome TimedOut() const {
+    return {"Stopped", state_.timed_out_by,
+            state_.timed_out_by == "MaxRuntimeExceeded"
+                ? "Training job runtime exceeded MaxRuntimeInSeconds provided"
+                : "Training job waited and ran for longer than MaxWaitTimeInSeconds provided",
+            ""};
+  }
+  // A stop is asked for, or MaxWaitTimeInSeconds are over before the script has started.
+  bool ShallEnd() {
+    if (StopLevelNow() > 0) return true;
+    if (is_preparing_ && !state_.timed_out && HasWaitedTooLong()) TimeOut("MaxWaitTimeExceeded");
+    return is_preparing_ && state_.timed_out;
+  }
+
   // What an attempt left is put aside: the logs tell what became of it.
   Status BeginAttempt(uint32_t number, const std::string& why) {
     if (number > state_.attempt) {
       for (const Host& host : hosts_) {
-        LEAT_RETURN_IF_ERROR(
-            CreateDirectories(AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number), 0700));
-        std::error_code error;
-        for (const auto& entry : fs::directory_iterator(host.directory, error)) {
-          const std::string name = entry.path().filename().string();
-          if (name.rfind("log.", 0) != 0) continue;
-          fs::rename(entry.path(),
-                     AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number) + "/" + name, error);
-        }
+        LEAT_RETURN_IF_ERROR(PutLogsAside(
+            host.directory, AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number)));
       }
     }
     LEAT_RETURN_IF_ERROR(ForgetTrainers());
@@ -214,13 +230,15 @@ class TrainingRun {
     if (!state_.exit_code) {
       LEAT_ASSIGN_OR_RETURN(const bool adopted, AdoptTrainers());
       if (!adopted) {
+        is_preparing_ = true;
         if (is_taken_up_) LEAT_RETURN_IF_ERROR(WaitForCredentials(BucketOf(job_)));
         // It had started, and starts anew: with a log and a time of its own.
-        if (state_.training_started_ns) LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt, ""));
+        if (state_.training_started_ns) LEAT_RETURN_IF_ERROR(OrLeave(BeginAttempt(state_.attempt, "")));
         LEAT_RETURN_IF_ERROR(KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
         LEAT_RETURN_IF_ERROR(RemoveVolume(state_directory_, job_.name));
         LEAT_RETURN_IF_ERROR(Prepare());
         LEAT_RETURN_IF_ERROR(StartTrainers());
+        is_preparing_ = false;
       }
       LEAT_RETURN_IF_ERROR(Watch());
     }
@@ -228,11 +246,7 @@ class TrainingRun {
       return FailErrno(state_.exec_errno, "the script could not be started: " + program_text_);
     }
     if (state_.timed_out) {
-      outcome = {"Stopped", state_.timed_out_by,
-                 state_.timed_out_by == "MaxRuntimeExceeded"
-                     ? "Training job runtime exceeded MaxRuntimeInSeconds provided"
-                     : "Training job waited and ran for longer than MaxWaitTimeInSeconds provided",
-                 ""};
+      outcome = TimedOut();
     } else if (!IsStopping() && *state_.exit_code != 0) {
       outcome = {"Failed", "Failed", "Training job failed", state_.script_failure};
     }
@@ -241,15 +255,9 @@ class TrainingRun {
 
   Status SettleHosts() {
     if (!hosts_.empty()) return {};
-    std::vector<Machine> machines = services_.machines;
-    std::vector<std::string> warnings, names;
-    for (uint32_t i = 0; i < job_.instance_count; ++i) names.push_back(HostName(i));
-    if (machines.empty()) {
-      LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory_));
-      const Hardware hardware = CountHardware(services_.environment, warnings);
-      machines.push_back(FitMachine(job_.instance_type, hardware, table, warnings));
-    }
-    while (machines.size() < job_.instance_count) machines.push_back(machines.back());
+    std::vector<std::string> warnings;
+    LEAT_ASSIGN_OR_RETURN(std::vector<Machine> machines, MachinesOf(job_, state_directory_, services_.environment,
+                                                                    services_.machines, warnings));
     if (state_.transitions.size() <= 1 && state_.attempt == 1) {
       warnings.insert(warnings.begin(), job_.warnings.begin(), job_.warnings.end());
       for (const auto& warning : warnings) Warn(warning);
@@ -259,11 +267,9 @@ class TrainingRun {
       Host& host = hosts_.emplace_back();
       host.number = i;
       host.machine = std::move(machines[i]);
-      host.machine.hosts = names;
-      host.machine.current_host = names[i];
       host.directory = HostDirectory(state_directory_, job_.name, i);
       host.volume = JobVolume(state_directory_, job_.name, i);
-      host.container = ContainerName(state_directory_, job_.name, names[i]);
+      host.container = ContainerName(state_directory_, job_.name, host.machine.current_host);
       LEAT_RETURN_IF_ERROR(CreateDirectories(host.directory, 0700));
     }
     return {};
@@ -293,26 +299,30 @@ class TrainingRun {
       } else if (trainer.error().code == ErrorCode::kNotFound) {
         all = false;
       } else {
-        runs_elsewhere_ = trainer.error().code == ErrorCode::kBusy;
-        return Fail(trainer.error());
+        return Fail(OrLeave(Fail(trainer.error())).error());
       }
     }
     if (all) {
       if (!state_.training_started_ns) Record("training_started");
       for (Host& host : hosts_) {
-        LEAT_RETURN_IF_ERROR(OpenLog(host));
+        LEAT_RETURN_IF_ERROR(OrLeave(OpenLog(host)));
         LEAT_RETURN_IF_ERROR(StartCheckpoints(host));
       }
       AttributeReads();
       return true;
     }
     for (Host& host : hosts_) {
-      if (!host.trainer) continue;
-      if (!KillAndWait(*host.trainer))
-        return Fail(ErrorCode::kIo, "a process of " + host.machine.current_host + " does not end, though it is killed");
+      if (!host.trainer || KillAndWait(*host.trainer)) continue;
+      is_left_ = true;
+      return Fail(ErrorCode::kIo, "a process of " + host.machine.current_host + " does not end, though it is killed");
     }
-    LEAT_RETURN_IF_ERROR(ForgetTrainers());
+    LEAT_RETURN_IF_ERROR(OrLeave(ForgetTrainers()));
     return false;
+  }
+  // Where it fails, the job is left as it is for the next look at it: something of it may run.
+  Status OrLeave(Status status) {
+    is_left_ = is_left_ || !status;
+    return status;
   }
 
   // Those of the submission were in the memory of a supervisor that is gone.
@@ -332,12 +342,12 @@ class TrainingRun {
   }
 
   Status Prepare() {
-    if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");  // in the queue
+    if (ShallEnd()) return Fail(ErrorCode::kCancelled, "stopped");  // in the queue
     for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(MakeVolume(job_, host.machine, host.volume));
     LEAT_RETURN_IF_ERROR(TakeBackCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
     for (const Host& host : hosts_) LEAT_RETURN_IF_ERROR(RestoreCheckpoints(host));
     LEAT_RETURN_IF_ERROR(CheckOutput());
-    if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
+    if (ShallEnd()) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Downloading", "Downloading input data");
     for (Host& host : hosts_) {
       LEAT_ASSIGN_OR_RETURN(program_, PrepareCode(job_, services_.repositories, host.volume + "/code",
@@ -350,7 +360,7 @@ class TrainingRun {
       host.read_only.clear();
       for (const auto& channel : job_.channels) {
         const Status status = PrepareChannel(host, channel);
-        if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
+        if (ShallEnd()) return Fail(ErrorCode::kCancelled, "stopped");
         if (!status) return Fail(status.error().code, "channel " + channel.name + ": " + status.error().message);
       }
     }
@@ -489,7 +499,7 @@ class TrainingRun {
   }
 
   Status StartTrainers() {
-    if (StopLevelNow() > 0) return Fail(ErrorCode::kCancelled, "stopped");
+    if (ShallEnd()) return Fail(ErrorCode::kCancelled, "stopped");
     EnterStatus("Training", "Training image download completed. Training in progress.");
     LEAT_RETURN_IF_ERROR(Confine());
     for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(StartTrainer(host));
@@ -519,9 +529,6 @@ class TrainingRun {
     std::optional<SteadyClock::time_point> kill_at;
     const auto running_for = std::chrono::nanoseconds(WallTimeNs() - *state_.training_started_ns);
     const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s) - running_for;
-    const auto waiting_for = std::chrono::nanoseconds(WallTimeNs() - state_.created_ns);
-    const auto wait_deadline =
-        SteadyClock::now() + std::chrono::seconds(job_.max_wait_s.value_or(job_.max_runtime_s)) - waiting_for;
     for (;;) {
       std::vector<pollfd> waiting;
       for (const Host& host : hosts_) {
@@ -538,11 +545,8 @@ class TrainingRun {
       }
       const int level = StopLevelNow();
       const auto now = SteadyClock::now();
-      const bool waited_too_long = job_.max_wait_s && now >= wait_deadline;
-      if (level == 0 && !state_.timed_out && (now >= deadline || waited_too_long)) {
-        Record("timed_out", {{"by", now >= deadline ? "MaxRuntimeExceeded" : "MaxWaitTimeExceeded"}});
-        EnterStatus("Stopping", "Stopping the training job");
-      }
+      if (level == 0 && !state_.timed_out && (now >= deadline || HasWaitedTooLong()))
+        TimeOut(now >= deadline ? "MaxRuntimeExceeded" : "MaxWaitTimeExceeded");
       const bool one_failed =
           std::any_of(hosts_.begin(), hosts_.end(), [](const Host& host) { return host.exit && host.exit->code != 0; });
       if ((level > 0 || state_.timed_out || one_failed || trainer_is_lost_ || data_failure_) && !kill_at) {
@@ -632,18 +636,6 @@ class TrainingRun {
     return read;
   }
 
-  // What the hosts made, as one host's: their files lie side by side, and of files of one name the first host's stays.
-  void MergeHosts() {
-    for (const Host& host : hosts_) {
-      if (host.number == 0) continue;
-      for (const char* part : {"/model", "/output/data"}) {
-        MergeDirectory(host.volume + part, ml_ + part, [&](const std::string& path) {
-          Warn("several hosts wrote " + path.substr(ml_.size() + 1) + "; the first host's is kept");
-        });
-      }
-    }
-  }
-
   Status Upload(const Outcome& outcome) {
     if (state_.is_uploaded) return {};  // by a supervisor that did not come to record the job's end
     const bool failed = outcome.status == "Failed";
@@ -652,7 +644,9 @@ class TrainingRun {
       return failed ? Status() : parts;
     }
     if (!failed && !IsStopping()) EnterStatus("Uploading", "Uploading generated training model");
-    MergeHosts();
+    MergeHosts(state_directory_, job_.name, [&](const std::string& path) {
+      Warn("several hosts wrote " + path.substr(ml_.size() + 1) + "; the first host's is kept");
+    });
     const std::string base = job_.output_path + "/" + job_.name + "/output/";
     const StopCheck given_up = [this] { return StopLevelNow() > 1; };
     const auto upload = [&](const std::string& directory, const std::string& name) -> Result<std::string> {
@@ -692,18 +686,17 @@ class TrainingRun {
   std::string KeptText() const { return jobs::KeptText(state_directory_, job_.name, kept_); }
 
   // The volume of a job ends with it, but for what exists nowhere else; the log stays.
-  void Clean() {
+  void Clean(const Outcome& outcome) {
     for (Host& host : hosts_) {
-      for (const auto& feed : host.feeds) {
-        const FileSystemCounters fed = feed->Counters();
-        for (size_t i = 0; i < fed.requests.size(); ++i) downloads_.requests[i] += fed.requests[i];
-        downloads_.bytes_received += fed.bytes_received;
-      }
+      for (const auto& feed : host.feeds) AddCounters(downloads_, feed->Counters());
       host.feeds.clear();
       host.checkpoints.reset();
     }
-    if (const Status removed = RemoveContainers(); !removed) Warn(removed.error().message);
+    const Status removed = RemoveContainers();
+    const bool may_run = runs_on_ || (!removed && !group_);  // else the group's end is the containers'
     EndConfinement();
+    if (!removed) Warn(removed.error().message + (may_run ? "; the job's volume is left as it is" : ""));
+    if (may_run || !IsStored(outcome)) return;
     const bool are_copied =
         !job_.checkpoint_uri.empty() && (state_.exit_code ? state_.checkpoints_copied : checkpoints_are_copied_);
     const auto checkpoints =
@@ -713,8 +706,27 @@ class TrainingRun {
       return;
     }
     if (!checkpoints->empty()) Warn("checkpoints are kept in " + *checkpoints);
-    const Status removed = RemoveVolume(state_directory_, job_.name, kept_);
-    if (!removed) Warn(removed.error().message);
+    if (const Status cleaned = RemoveVolume(state_directory_, job_.name, kept_); !cleaned)
+      Warn(cleaned.error().message);
+  }
+
+  // False: what has become of the job is in memory only, and a supervisor that comes after the death of this one needs
+  // the volume again. Not that of a job that has failed, whose volume may be what fills the disk.
+  bool IsStored(const Outcome& outcome) {
+    const auto is_stored = [&] {
+      const Status stored = services_.store.Flush();
+      return stored || stored.error().code == ErrorCode::kNotFound;
+    };
+    if (is_stored() || outcome.status == "Failed") return true;
+    std::error_code ignored;
+    for (const Host& host : hosts_) fs::remove_all(host.volume + "/input/data", ignored);
+    const auto deadline = SteadyClock::now() + services_.store_patience;
+    while (SteadyClock::now() < deadline) {
+      std::this_thread::sleep_for(kStorePoll);
+      if (is_stored()) return true;
+    }
+    Warn("the job's end cannot be stored; its volume is left in " + ml_);
+    return false;
   }
 
   void EndConfinement() {
@@ -733,12 +745,7 @@ class TrainingRun {
     FileSystemCounters total = downloads_;
     for (const auto& [id, before] : counters_before_) {
       const auto after = services_.file_systems.Counters(id);
-      if (!after) continue;
-      for (size_t i = 0; i < total.requests.size(); ++i) {
-        // Counters begin anew with a mount.
-        total.requests[i] += after->requests[i] - std::min(before.requests[i], after->requests[i]);
-      }
-      total.bytes_received += after->bytes_received - std::min(before.bytes_received, after->bytes_received);
+      if (after) AddCounters(total, *after, before);
     }
     std::vector<ReadCounters> reads;
     for (const auto& [id, before] : counters_before_) {
@@ -756,15 +763,18 @@ class TrainingRun {
   const std::string& state_directory_;
   JobState state_;
   const bool is_taken_up_;  // another run of it had begun
+  const std::optional<SteadyClock::time_point> wait_deadline_;
   std::unique_ptr<MetricReader> metrics_;
   const std::string directory_, ml_;
-  const StopCheck stopped_ = [this] { return StopLevelNow() > 0; };
+  const StopCheck stopped_ = [this] { return ShallEnd(); };
   std::vector<Host> hosts_;
   TrainerProgram program_;
   std::string program_text_ = "its program", lost_text_;
   SteadyClock::time_point last_stop_poll_{}, credentials_sought_{};
   std::optional<SteadyClock::time_point> credentials_deadline_;  // of all waiting until some come
-  bool trainer_is_lost_ = false, runs_elsewhere_ = false;
+  bool is_preparing_ = false, trainer_is_lost_ = false;
+  bool is_left_ = false;  // OrLeave
+  bool runs_on_ = false;  // something does, beyond its kill
   FileSystemCounters downloads_;
   std::map<std::string, FileSystemCounters> counters_before_;
   VolumeParts kept_;

@@ -4,6 +4,7 @@
 // by another process at any point: its trainer is adopted where it runs, and everything else is done again.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,12 +29,15 @@ struct RunServices {
   std::vector<std::string> environment;  // the submitter's, NAME=value
   std::vector<Machine> machines;         // what each host may use; empty: as many of the whole machine as are asked for
   std::map<std::string, std::string> script_variables = {};  // ScriptService's
+  // How long the end of a job waits for a store that takes nothing; then the job's volume is left.
+  std::chrono::milliseconds store_patience{60'000};
 };
 
 // Runs the job to its end, from wherever it stands; blocks for minutes or days, on the caller's thread. At most one
 // call at a time for one job, which the supervisor's lock on the state directory assures. Returns the final state, also
-// of one that failed or was stopped. An error leaves the job as it is: kNotFound: there is none, kBusy: its trainer
-// runs on another machine that shares the state directory.
+// of one that failed or was stopped. An error leaves the job as it is, and what runs of it runs on: kNotFound: there is
+// none, kBusy: its trainer runs on another machine that shares the state directory, kInvalidArgument: its request is
+// none of this version's; others may pass.
 Result<JobState> RunTrainingJob(const std::string& name, const RunServices& services);
 
 }  // namespace leat::jobs

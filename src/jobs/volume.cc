@@ -123,6 +123,15 @@ void MergeDirectory(const std::string& from, const std::string& to,
   }
 }
 
+void MergeHosts(const std::string& state_directory, const std::string& training_job,
+                const std::function<void(const std::string& path)>& on_clash) {
+  const std::string first = JobVolume(state_directory, training_job);
+  for (uint32_t host = 1; fs::exists(HostDirectory(state_directory, training_job, host)); ++host) {
+    for (const char* part : {"/model", "/output/data"})
+      MergeDirectory(JobVolume(state_directory, training_job, host) + part, first + part, on_clash);
+  }
+}
+
 Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
                            const std::string& checkpoint_path) {
   const std::string directory = JobDirectory(state_directory, training_job);

@@ -36,6 +36,10 @@ Result<FileDescriptor> TakeJobLock(const std::string& path);
 void MergeDirectory(const std::string& from, const std::string& to,
                     const std::function<void(const std::string& path)>& on_clash);
 
+// What the hosts made becomes the first host's: their files lie side by side, and of files of one name its own stays.
+void MergeHosts(const std::string& state_directory, const std::string& training_job,
+                const std::function<void(const std::string& path)>& on_clash);
+
 // Moves what is in `checkpoint_path` of the volume beside it, where the job's end leaves it. Where it lies then; empty:
 // there was nothing.
 Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,

@@ -359,7 +359,10 @@ void ReadStopping(RequestReader& reader, const Json& request, TrainingJob& job) 
   const bool has_wait =
       stopping && stopping->contains("MaxWaitTimeInSeconds") && !(*stopping)["MaxWaitTimeInSeconds"].is_null();
   if (!is_spot) {
-    if (has_wait) job.warnings.push_back(path + " is used with EnableManagedSpotTraining only, and ignored");
+    if (has_wait) {
+      (void)reader.Integer(*stopping, "StoppingCondition", "MaxWaitTimeInSeconds", false, 1, INT32_MAX);
+      job.warnings.push_back(path + " is used with EnableManagedSpotTraining only, and ignored");
+    }
     return;
   }
   if (!has_wait) {

@@ -230,7 +230,7 @@ void ReadDefinitions(RequestReader& reader, const Json& request, const Json& con
     if (const Json* ranges = reader.Object(one, path, "HyperParameterRanges", true))
       definition.ranges = ReadParameterRanges(reader, *ranges, path + ".HyperParameterRanges", FixedNames(definition));
     if (definition.maximize != job.definitions.front().maximize) {
-      reader.Problem(path + ".TuningObjective.Type", &one["TuningObjective"],
+      reader.Problem(path + ".TuningObjective.Type", &one,
                      "must be the same for all definitions: their jobs are compared with each other");
     }
     CheckChildren(reader, job, definition, path);

@@ -14,11 +14,11 @@ using Eigen::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-constexpr size_t kCandidates = 1500, kNearBest = 500;
+constexpr size_t kCandidates = 1000, kNearBest = 350;
 constexpr size_t kBestTrials = 5;
 constexpr size_t kStarts = 10;
-constexpr double kSeparation = 0.1;     // of starts, in length-scales
-constexpr uint64_t kLevelsMax = 16;     // a dimension with more is not tried level by level
+constexpr double kSeparation = 0.1;  // of starts, in length-scales
+constexpr uint64_t kLevelsMax = 16;  // a dimension with more is not tried level by level
 constexpr uint64_t kCategoriesMax = 64;
 constexpr int kRounds = 2, kIterations = 30;
 
@@ -45,7 +45,8 @@ class Ascent {
     for (int round = 0; round < kRounds && !leveled_.empty(); ++round) {
       const Point before = point;
       for (const size_t k : leveled_) score = TryLevels(point, k);
-      const bool changed = !((point.array() == before.array()) || (point.array().isNaN() && before.array().isNaN())).all();
+      const bool changed =
+          !((point.array() == before.array()) || (point.array().isNaN() && before.array().isNaN())).all();
       if (!changed || sliding_.empty()) break;
       score = Slide(point);
     }
@@ -160,9 +161,8 @@ std::optional<Point> MostPromising(const Space& space, const Surrogate& surrogat
   const VectorXd scores = surrogate.Score(Columns(candidates, space.size()));
   std::vector<size_t> order(candidates.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return scores[static_cast<Index>(a)] > scores[static_cast<Index>(b)];
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return scores[static_cast<Index>(a)] > scores[static_cast<Index>(b)]; });
 
   struct Found {
     Point point;

@@ -14,8 +14,8 @@ using Eigen::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-constexpr int kJitterTries = 8;           // each with ten times the jitter
-constexpr double kVarianceMin = 1e-12;    // in parts of that before anything was known
+constexpr int kJitterTries = 8;         // each with ten times the jitter
+constexpr double kVarianceMin = 1e-12;  // in parts of that before anything was known
 
 }  // namespace
 
@@ -37,7 +37,6 @@ void GaussianProcess::Factorize() {
     factor_.compute(with_noise);
     if (factor_.info() == Eigen::Success) break;
   }
-  inverse_ = InverseOf(factor_);
 }
 
 void GaussianProcess::AddPending(const MatrixXd& points) {
@@ -64,10 +63,12 @@ VectorXd GaussianProcess::Mean(const MatrixXd& points) const {
 
 GaussianProcess::Slope GaussianProcess::PredictWithSlope(const VectorXd& point) const {
   const auto at = kernel_.WithSlope(points_, point);
-  const VectorXd solved = inverse_.selfadjointView<Eigen::Lower>() * at.covariances;
+  VectorXd solved = factor_.matrixL().solve(at.covariances);
+  const double explained = solved.squaredNorm();
+  factor_.matrixU().solveInPlace(solved);
   Slope slope;
   slope.mean = at.covariances.head(known()).dot(weights_);
-  slope.deviation = std::sqrt(std::max(at.variance - at.covariances.dot(solved), kVarianceMin * at.variance));
+  slope.deviation = std::sqrt(std::max(at.variance - explained, kVarianceMin * at.variance));
   slope.mean_slope = at.slopes.topRows(known()).transpose() * weights_;
   slope.deviation_slope = (at.variance_slope - 2 * (at.slopes.transpose() * solved)) / (2 * slope.deviation);
   return slope;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Gaussian process over the points of a Space, mean 0, with given hyperparameters: what values at some points say about
-// the others. Confined to one thread while AddPending is called, else any.
+// A Gaussian process over the points of a Space, mean 0, with given hyperparameters: what values at some points say
+// about the others. Confined to one thread while AddPending is called, else any.
 #pragma once
 
 #include <Eigen/Cholesky>
@@ -44,7 +44,6 @@ class GaussianProcess {
   Eigen::MatrixXd points_;
   Eigen::VectorXd weights_;  // of the known points' covariances in the mean
   Eigen::LLT<Eigen::MatrixXd> factor_;
-  Eigen::MatrixXd inverse_;
 };
 
 }  // namespace leat::search

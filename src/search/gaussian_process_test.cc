@@ -63,17 +63,19 @@ TEST(MarginalLikelihood, GradientsAreWhatIsMeasured) {
 
 TEST(MarginalLikelihood, FittingFindsWhatMattersAndWhetherThereIsNoise) {
   Random random(3);
-  MatrixXd points(2, 40);
+  MatrixXd points(2, 60);
   for (double& coordinate : points.reshaped()) coordinate = random.Unit();
   const std::vector<Metric> metrics(2, Metric::kNumber);
-  VectorXd values = (8 * points.row(0).array()).sin();
+  VectorXd values = (5 * points.row(0).array()).sin();
   const auto start = DefaultHyperparameters(2);
   const auto clean = FitHyperparameters(metrics, points, values, {start}, 40);
   EXPECT_LT(clean.Of(Hyperparameters::kNoise), 1e-3);
   EXPECT_GT(clean.logs[3], clean.logs[2] + 0.5);  // the second has no effect of its own: a long scale
-  for (double& value : values) value += random.Unit() - 0.5;
-  const auto noisy = FitHyperparameters(metrics, points, values, {start}, 40);
-  EXPECT_GT(noisy.Of(Hyperparameters::kNoise), 0.02);
+  for (double& value : values) value += 2 * random.Unit() - 1;
+  auto noisy_start = start;
+  noisy_start.logs[noisy_start.logs.size() - 1] = std::log(0.1);
+  const auto noisy = FitHyperparameters(metrics, points, values, {start, noisy_start}, 40);
+  EXPECT_NEAR(noisy.Of(Hyperparameters::kNoise), 1.0 / 3, 0.15);
 }
 
 TEST(GaussianProcess, MeetsItsValuesAndIsSureThere) {

@@ -21,9 +21,9 @@ double Fall(double scaled) { return (1 + scaled) * std::exp(-scaled) / 3; }
 
 }  // namespace
 
-double SquaredDifference(Metric metric, double a, double b) {
+double Difference(Metric metric, double a, double b) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b) ? 0 : 1;
-  return metric == Metric::kCategory ? (a != b ? 1 : 0) : (a - b) * (a - b);
+  return metric == Metric::kCategory ? (a != b ? 1 : 0) : std::abs(a - b);
 }
 
 ArrayXd Matern(const ArrayXd& scaled) { return (1 + scaled + scaled.square() / 3) * (-scaled).exp(); }
@@ -50,7 +50,7 @@ Kernel::Kernel(std::vector<Metric> metrics, const Hyperparameters& hyperparamete
 MatrixXd Kernel::Covariances(const MatrixXd& ours, const MatrixXd& theirs) const {
   MatrixXd squares = MatrixXd::Zero(theirs.cols(), ours.cols());  // a column for each of ours: long loops
   MatrixXd main = squares;
-  ArrayXd difference(theirs.cols());  // squared
+  ArrayXd difference(theirs.cols());
   for (Index k = 0; k < ours.rows(); ++k) {
     const Metric metric = metrics_[static_cast<size_t>(k)];
     const ArrayXd coordinates = theirs.row(k);
@@ -58,12 +58,12 @@ MatrixXd Kernel::Covariances(const MatrixXd& ours, const MatrixXd& theirs) const
     for (Index i = 0; i < ours.cols(); ++i) {
       const double own = ours(k, i);
       if (is_plain && !std::isnan(own)) {
-        difference = (coordinates - own).square();
+        difference = (coordinates - own).abs();
       } else {
-        for (Index j = 0; j < difference.size(); ++j) difference[j] = SquaredDifference(metric, coordinates[j], own);
+        for (Index j = 0; j < difference.size(); ++j) difference[j] = Difference(metric, coordinates[j], own);
       }
-      squares.col(i).array() += inverse_squares_[k] * difference;
-      main.col(i).array() += Matern(difference.sqrt() * main_scales_[k]);
+      squares.col(i).array() += inverse_squares_[k] * difference.square();
+      main.col(i).array() += Matern(difference * main_scales_[k]);
     }
   }
   const MatrixXd products = Places(metrics_, theirs).transpose() * Places(metrics_, ours);
@@ -90,11 +90,11 @@ Kernel::Sloped Kernel::WithSlope(const MatrixXd& ours, const VectorXd& point) co
   for (Index k = 0; k < dimensions; ++k) {
     const Metric metric = metrics_[static_cast<size_t>(k)];
     for (Index i = 0; i < size; ++i) {
-      const double square = SquaredDifference(metric, point[k], ours(k, i));
-      squares[i] += inverse_squares_[k] * square;
+      const double distance = Difference(metric, point[k], ours(k, i));
+      squares[i] += inverse_squares_[k] * distance * distance;
       const double difference = metric == Metric::kNumber ? point[k] - ours(k, i) : 0;
       differences(i, k) = std::isnan(difference) ? 0 : difference;
-      sloped.slopes(i, k) = main_scales_[k] * std::sqrt(square);
+      sloped.slopes(i, k) = main_scales_[k] * distance;
     }
     const ArrayXd scaled = sloped.slopes.col(k), decay = (-scaled).exp();
     main += (1 + scaled + scaled.square() / 3) * decay;

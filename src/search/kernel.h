@@ -3,22 +3,24 @@
 //
 // A sum, each term with a variance that is found from the trials:
 //   signal     Matern 5/2 of the distance over all dimensions, with a length-scale each: whatever form it takes
-//   main       the mean of a Matern 5/2 for each dimension alone: what a hyperparameter does whatever the others are, which
+//   main       the mean of a Matern 5/2 for each dimension alone: what a hyperparameter does whatever the others are,
+//   which
 //              a few trials show
 //   linear, quadratic   the product of the places around the middle, and its square: a slope, and a bowl with any axes
-// Numbers are compared by their distance, categories by being alike; a coordinate that is active (not NaN) in one of two
-// points alone counts as far as the whole range, and a category has no place.
+// Numbers are compared by their distance, categories by being alike; a coordinate that is active (not NaN) in one of
+// two points alone counts as far as the whole range, and a category has no place.
 #pragma once
 
 #include <Eigen/Core>
+#include <cmath>
 #include <vector>
 
 namespace leat::search {
 
 enum class Metric { kNumber, kCategory };
 
-// The logarithms of what a kernel leaves open, one vector: for d dimensions d length-scales of the signal, d of the main
-// effects, then the variances in this order.
+// The logarithms of what a kernel leaves open, one vector: for d dimensions d length-scales of the signal, d of the
+// main effects, then the variances in this order.
 struct Hyperparameters {
   enum Variance { kSignal, kMain, kLinear, kQuadratic, kNoise, kVariances };
   Eigen::VectorXd logs;
@@ -27,7 +29,7 @@ struct Hyperparameters {
   double Of(Variance variance) const { return std::exp(logs[2 * dimensions() + variance]); }
 };
 
-double SquaredDifference(Metric metric, double a, double b);
+double Difference(Metric metric, double a, double b);
 // (1 + s + s^2/3) e^-s for s = sqrt(5) distance / length.
 Eigen::ArrayXd Matern(const Eigen::ArrayXd& scaled);
 // Coordinates around the middle, so that the square of a point's place is 1 on average; 0 where there is no number.

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <utility>
+#include <vector>
 
 namespace leat::search {
 namespace {

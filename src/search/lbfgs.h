@@ -9,8 +9,8 @@
 
 namespace leat::search {
 
-// Returns the value at `point` and fills `gradient`, which has the size of `point`. A value that is not finite counts as
-// infinitely high.
+// Returns the value at `point` and fills `gradient`, which has the size of `point`. A value that is not finite counts
+// as infinitely high.
 using SmoothFunction = std::function<double(const Eigen::VectorXd& point, Eigen::VectorXd& gradient)>;
 
 struct Minimum {

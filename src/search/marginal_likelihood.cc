@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "search/marginal_likelihood.h"
 
-#include <algorithm>
+#include <Eigen/Cholesky>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <utility>
 
 #include "search/lbfgs.h"
 
@@ -50,8 +52,7 @@ void InvertTriangle(Eigen::Ref<MatrixXd> triangle) {
   triangle.bottomLeftCorner(rest, half).noalias() = -triangle.bottomRightCorner(rest, rest) * product;
 }
 
-}  // namespace
-
+// The inverse of a factorized matrix: its lower triangle.
 MatrixXd InverseOf(const Eigen::LLT<MatrixXd>& factor) {
   MatrixXd triangle = factor.matrixL();
   InvertTriangle(triangle);
@@ -60,18 +61,21 @@ MatrixXd InverseOf(const Eigen::LLT<MatrixXd>& factor) {
   return inverse;
 }
 
+}  // namespace
+
 MarginalLikelihood::MarginalLikelihood(const std::vector<Metric>& metrics, const MatrixXd& points,
                                        const VectorXd& values)
     : values_(values), size_(points.cols()), dimensions_(points.rows()) {
-  squares_.resize(size_ * (size_ - 1) / 2, dimensions_);
+  differences_.resize(size_ * (size_ - 1) / 2, dimensions_);
   for (Index k = 0; k < dimensions_; ++k) {
     const Metric metric = metrics[static_cast<size_t>(k)];
     Index pair = 0;
     for (Index j = 0; j < size_; ++j) {
-      for (Index i = j + 1; i < size_; ++i) squares_(pair++, k) = SquaredDifference(metric, points(k, i), points(k, j));
+      for (Index i = j + 1; i < size_; ++i) differences_(pair++, k) = Difference(metric, points(k, i), points(k, j));
     }
   }
-  scaled_roots_ = decays_ = squares_;
+  squares_ = differences_.cwiseAbs2();
+  scaled_differences_ = decays_ = squares_;
   const MatrixXd places = Places(metrics, points);
   products_ = places.transpose() * places;
 }
@@ -84,9 +88,9 @@ MatrixXd MarginalLikelihood::CovarianceOf(const Hyperparameters& hyperparameters
   signal_ = hyperparameters.Of(H::kSignal) * Matern(scaled_);
   main_ = ArrayXd::Zero(squares_.rows());
   for (Index k = 0; k < dimensions_; ++k) {
-    auto scaled = scaled_roots_.col(k).array();
+    auto scaled = scaled_differences_.col(k).array();
     auto decay = decays_.col(k).array();
-    scaled = squares_.col(k).array().sqrt() * (kRootFive * std::exp(-hyperparameters.logs[dimensions_ + k]));
+    scaled = differences_.col(k).array() * (kRootFive * std::exp(-hyperparameters.logs[dimensions_ + k]));
     decay = (-scaled).exp();
     main_ += (1 + scaled + scaled.square() / 3) * decay;
   }
@@ -137,7 +141,7 @@ double MarginalLikelihood::operator()(const VectorXd& logs, VectorXd& gradient) 
   const VectorXd by_square = by_pair * (5.0 / 3 * signal) * (1 + scaled_) * (-scaled_).exp();
   gradient.head(dimensions_) = inverse_squares.matrix().cwiseProduct(squares_.transpose() * by_square);
   for (Index k = 0; k < dimensions_; ++k) {
-    const auto scaled = scaled_roots_.col(k).array();
+    const auto scaled = scaled_differences_.col(k).array();
     const double sum = (by_pair * scaled.square() * (1 + scaled) * decays_.col(k).array()).sum();
     gradient[dimensions_ + k] = main / (3 * static_cast<double>(dimensions_)) * sum;
   }
@@ -173,8 +177,8 @@ Hyperparameters FitHyperparameters(const std::vector<Metric>& metrics, const Mat
   LbfgsOptions options;
   options.iterations_max = iterations_max;
   options.evaluations_max = 2 * iterations_max;
-  options.gradient_tolerance = 1e-3;
-  options.value_tolerance = 1e-6;
+  options.gradient_tolerance = 1e-2;
+  options.value_tolerance = 1e-5;
   Minimum best;
   best.value = std::numeric_limits<double>::infinity();
   for (const auto& start : starts) {

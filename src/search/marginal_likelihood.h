@@ -2,7 +2,6 @@
 // The hyperparameters that trials make most probable. Any thread.
 #pragma once
 
-#include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <vector>
 
@@ -13,16 +12,14 @@ namespace leat::search {
 // Beside the noise, so that a covariance can be factorized.
 inline constexpr double kJitter = 1e-6;
 
-// The inverse of a factorized matrix: its lower triangle.
-Eigen::MatrixXd InverseOf(const Eigen::LLT<Eigen::MatrixXd>& factor);
-
 // Minus the logarithm of likelihood times prior. Priors are log-normal, see the table in the source.
 class MarginalLikelihood {
  public:
   // Points are columns; `values` outlives this.
   MarginalLikelihood(const std::vector<Metric>& metrics, const Eigen::MatrixXd& points, const Eigen::VectorXd& values);
 
-  // Of the logarithms of Hyperparameters; `gradient` has their size. Infinite where the covariance cannot be factorized.
+  // Of the logarithms of Hyperparameters; `gradient` has their size. Infinite where the covariance cannot be
+  // factorized.
   double operator()(const Eigen::VectorXd& logs, Eigen::VectorXd& gradient);
 
  private:
@@ -32,9 +29,10 @@ class MarginalLikelihood {
   const Eigen::VectorXd& values_;
   const Eigen::Index size_, dimensions_;
   // A row for each pair of points, in the order of the columns of a lower triangle, and a column for each dimension.
-  Eigen::MatrixXd squares_, scaled_roots_, decays_;  // squared differences, and what they make of the main effects
-  Eigen::ArrayXd scaled_, signal_, main_;            // of each pair: scaled distance, the terms of the covariance
-  Eigen::MatrixXd products_;                         // of places
+  Eigen::MatrixXd differences_, squares_;
+  Eigen::MatrixXd scaled_differences_, decays_;  // of the main effects
+  Eigen::ArrayXd scaled_, signal_, main_;        // of each pair: scaled distance, the terms of the covariance
+  Eigen::MatrixXd products_;                     // of places
 };
 
 // The middle of the priors.

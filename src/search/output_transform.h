@@ -10,8 +10,8 @@ namespace leat::search {
 // deviation 1 (all 0 where all values are alike).
 Eigen::VectorXd Winsorized(const Eigen::VectorXd& values);
 
-// For objectives without noise: what is below the median counts by its rank alone (half-rank warping, Song 2024), and the
-// good end is stretched by a logarithm, so that the last decimal places of an optimum still show.
+// For objectives without noise: what is below the median counts by its rank alone (half-rank warping, Song 2024), and
+// the good end is stretched by a logarithm, so that the last decimal places of an optimum still show.
 Eigen::VectorXd HalfRankLogarithmic(const Eigen::VectorXd& values);
 
 }  // namespace leat::search

@@ -11,7 +11,8 @@
 
 namespace leat::search {
 
-inline ParameterRange Continuous(const char* name, const char* min, const char* max, Scaling scaling = Scaling::kLinear) {
+inline ParameterRange Continuous(const char* name, const char* min, const char* max,
+                                 Scaling scaling = Scaling::kLinear) {
   ParameterRange range;
   range.name = name;
   range.min_text = min;

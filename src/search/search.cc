@@ -17,9 +17,9 @@ namespace {
 
 using Eigen::Index;
 
-constexpr int kDrawsMax = 64;              // draws before a finite space is searched for a free point
-constexpr uint64_t kInitialMax = 10;       // points of the initial design, at most
-constexpr size_t kProven = 3;  // of the first points: the best ones of earlier studies
+constexpr int kDrawsMax = 64;         // draws before a finite space is searched for a free point
+constexpr uint64_t kInitialMax = 10;  // points of the initial design, at most
+constexpr size_t kProven = 3;         // of the first points: the best ones of earlier studies
 constexpr Index kFinishedToModel = 4, kCompletedToModel = 2;
 constexpr uint64_t kModelStream = uint64_t{1} << 32;  // beside the streams that draws use: the number of a trial
 
@@ -80,6 +80,9 @@ Point Initial(const Space& space, const Study& study, const std::vector<Point>& 
 }
 
 tl::unexpected<Error> Exhausted(const Space& space) {
+  if (space.Count() > kEnumerableMax) {
+    return Fail(ErrorCode::kNotFound, "no combination of the ranges was found that has not been tried; widen a range");
+  }
   return Fail(ErrorCode::kNotFound,
               "all " + std::to_string(space.Count()) +
                   " combinations of the ranges have been tried; widen a range, or ask for fewer training jobs");
@@ -87,9 +90,10 @@ tl::unexpected<Error> Exhausted(const Space& space) {
 
 Result<std::vector<Suggestion>> SuggestGrid(const Space& space, Taken& taken, uint32_t count) {
   if (space.Count() > kEnumerableMax) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "Grid tries every combination, and these ranges have too many; give the values of each continuous range, "
-                "and fewer of the others");
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "Grid tries every combination, and these ranges have too many; give the values of each continuous range, "
+        "and fewer of the others");
   }
   std::vector<Suggestion> suggestions;
   for (const auto& point : space.All()) {
@@ -123,13 +127,14 @@ Result<std::vector<Suggestion>> Suggest(const Study& study, uint32_t count, uint
     if (study.strategy == Study::Strategy::kBayesian && enough && number + before >= design) {
       Random random(seed, kModelStream + number);
       if (!surrogate) surrogate.emplace(space, observations, Transfer(space, study), random);
-      point = MostPromising(space, *surrogate, [&](const Point& other) { return taken.Contains(other); }, random);
+      point = MostPromising(
+          space, *surrogate, [&](const Point& other) { return taken.Contains(other); }, random);
       if (point) surrogate->AddPending(*point);
     }
     if (!point) {
       Random random(seed, number);
-      const Point first =
-          study.strategy == Study::Strategy::kBayesian ? Initial(space, study, proven, number, seed) : space.Draw(random);
+      const Point first = study.strategy == Study::Strategy::kBayesian ? Initial(space, study, proven, number, seed)
+                                                                       : space.Draw(random);
       point = Free(space, taken, first, random);
     }
     if (!point) break;

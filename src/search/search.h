@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which hyperparameters to try next: Random, Grid and Bayesian. Pure: the same study and seed give the same suggestions on
-// every machine, bit for bit. Any thread.
+// Which hyperparameters to try next: Random, Grid and Bayesian. Pure: the same study and seed give the same suggestions
+// on every machine, bit for bit. Any thread.
 //
 //   Random    draws, uniform on each range's scale
 //   Grid      every combination, the last range varying fastest; a continuous range has none
@@ -19,8 +19,8 @@
 
 namespace leat::search {
 
-// The next `count` suggestions. The first has the number study.trials.size(), which with the seed decides on all that is
-// drawn; a caller adds them to the trials, pending, before it asks for more. Fewer than `count`: there are no more.
+// The next `count` suggestions. The first has the number study.trials.size(), which with the seed decides on all that
+// is drawn; a caller adds them to the trials, pending, before it asks for more. Fewer than `count`: there are no more.
 // kNotFound: every combination was tried, or a range has no value. kInvalidArgument: a range depends on what it cannot
 // (see Space), or Grid has a continuous range.
 Result<std::vector<Suggestion>> Suggest(const Study& study, uint32_t count, uint64_t seed);

@@ -42,8 +42,8 @@ double Bowl(const Suggestion& at) {
 const std::vector<ParameterRange> kBowlRanges = {Continuous("x", "-2", "2"), Continuous("y", "-2", "2")};
 
 TEST(Search, RandomStaysInsideItsBoundsAndReachesTheWholeRange) {
-  Study study = StudyOf(Study::Strategy::kRandom,
-                        {Continuous("lr", "0.001", "0.1", Scaling::kLogarithmic), Integer("n", 3, 6)});
+  Study study =
+      StudyOf(Study::Strategy::kRandom, {Continuous("lr", "0.001", "0.1", Scaling::kLogarithmic), Integer("n", 3, 6)});
   std::set<std::string> integers;
   double lowest = 1, highest = 0;
   const auto suggestions = Suggest(study, 400, 9).value();
@@ -61,8 +61,8 @@ TEST(Search, RandomStaysInsideItsBoundsAndReachesTheWholeRange) {
 }
 
 TEST(Search, TheSameSeedGivesTheSameSuggestionsEverywhere) {
-  Study study = StudyOf(Study::Strategy::kRandom, {Continuous("lr", "0.001", "0.1", Scaling::kLogarithmic),
-                                                   Categories("opt", {"adam", "sgd"})});
+  Study study = StudyOf(Study::Strategy::kRandom,
+                        {Continuous("lr", "0.001", "0.1", Scaling::kLogarithmic), Categories("opt", {"adam", "sgd"})});
   const Suggestion first = Suggest(study, 1, 7).value()[0];
   EXPECT_EQ(first, Suggest(study, 1, 7).value()[0]);
   EXPECT_NE(first, Suggest(study, 1, 8).value()[0]);
@@ -148,8 +148,8 @@ TEST(Search, PendingTrialsAreKeptAwayFrom) {
 }
 
 TEST(Search, TheFirstPointIsTheCentreWhereItIsWanted) {
-  Study study = StudyOf(Study::Strategy::kBayesian,
-                        {Continuous("x", "1", "3"), Integer("n", 1, 9, Scaling::kLinear), Categories("c", {"a", "b", "d"})});
+  Study study = StudyOf(Study::Strategy::kBayesian, {Continuous("x", "1", "3"), Integer("n", 1, 9, Scaling::kLinear),
+                                                     Categories("c", {"a", "b", "d"})});
   study.start_at_centre = true;
   EXPECT_EQ(Suggest(study, 1, 0).value()[0], (Suggestion{{"x", "2"}, {"n", "5"}, {"c", "b"}}));
 }
@@ -161,9 +161,9 @@ TEST(Search, WithoutAFinishedTrialThereAreStillSuggestions) {
 }
 
 TEST(Search, MixedRangesAreSearchedTogether) {
-  Study study = StudyOf(Study::Strategy::kBayesian, {Continuous("rate", "1e-5", "1", Scaling::kLogarithmic),
-                                                     Integer("depth", 1, 12), Integer("width", 8, 512, Scaling::kLogarithmic),
-                                                     Categories("kind", {"a", "b", "c", "d"})});
+  Study study = StudyOf(Study::Strategy::kBayesian,
+                        {Continuous("rate", "1e-5", "1", Scaling::kLogarithmic), Integer("depth", 1, 12),
+                         Integer("width", 8, 512, Scaling::kLogarithmic), Categories("kind", {"a", "b", "c", "d"})});
   const auto score = [](const Suggestion& at) {
     const double kind = at.at("kind") == "c" ? 0 : 1;
     return -std::pow(std::log10(Number(at, "rate")) + 3, 2) - 0.1 * std::pow(Number(at, "depth") - 7, 2) -
@@ -174,9 +174,9 @@ TEST(Search, MixedRangesAreSearchedTogether) {
 }
 
 TEST(Search, ConditionalRangesAreSearchedInTheirBranch) {
-  Study study = StudyOf(Study::Strategy::kBayesian,
-                        {Categories("optimizer", {"adam", "sgd"}), Continuous("rate", "0", "1"),
-                         When(Continuous("momentum", "0", "1"), "optimizer", {"sgd"})});
+  Study study =
+      StudyOf(Study::Strategy::kBayesian, {Categories("optimizer", {"adam", "sgd"}), Continuous("rate", "0", "1"),
+                                           When(Continuous("momentum", "0", "1"), "optimizer", {"sgd"})});
   const auto score = [](const Suggestion& at) {
     const double rate = std::pow(Number(at, "rate") - 0.2, 2);
     EXPECT_EQ(at.count("momentum"), at.at("optimizer") == "sgd" ? 1u : 0u);
@@ -194,12 +194,15 @@ TEST(Search, WhereJobsFailIsLearnt) {
     // The objective would be best where every job fails.
     const bool fails = Number(suggestion, "x") > 0.5;
     late_failures += fails && i >= 30;
-    const double objective = fails ? (i % 2 ? std::nan("") : 0) : Number(suggestion, "x") - std::abs(Number(suggestion, "y"));
-    study.trials.push_back({suggestion, fails && i % 2 == 0 ? Trial::State::kFailed : Trial::State::kCompleted, objective});
+    const double objective =
+        fails ? (i % 2 ? std::nan("") : 0) : Number(suggestion, "x") - std::abs(Number(suggestion, "y"));
+    study.trials.push_back(
+        {suggestion, fails && i % 2 == 0 ? Trial::State::kFailed : Trial::State::kCompleted, objective});
   }
   double best = -1e300;
   for (const auto& trial : study.trials) {
-    if (trial.state == Trial::State::kCompleted && std::isfinite(trial.objective)) best = std::max(best, trial.objective);
+    if (trial.state == Trial::State::kCompleted && std::isfinite(trial.objective))
+      best = std::max(best, trial.objective);
   }
   EXPECT_GT(best, 0.4);
   EXPECT_LT(late_failures, 14);
@@ -221,9 +224,9 @@ TEST(Search, ObjectivesOfAnyKindAreTaken) {
 TEST(Search, ManyCategoriesAndTheWidestRangesAreSearched) {
   std::vector<std::string> names;
   for (int i = 0; i < 10000; ++i) names.push_back("value-" + std::to_string(i));
-  Study study = StudyOf(Study::Strategy::kBayesian, {Categories("many", names), Continuous("x", "-1.5e308", "1.5e308"),
-                                                     Continuous("y", "1e-300", "1e300", Scaling::kLogarithmic),
-                                                     Integer("n", 1, int64_t{1} << 53)});
+  Study study = StudyOf(Study::Strategy::kBayesian,
+                        {Categories("many", names), Continuous("x", "-1.5e308", "1.5e308"),
+                         Continuous("y", "1e-300", "1e300", Scaling::kLogarithmic), Integer("n", 1, int64_t{1} << 53)});
   RunTrials(study, 6, 20, [](const Suggestion& at) { return -std::abs(std::log10(Number(at, "y")) - 40); });
   EXPECT_GT(Best(study), -60);
 }
@@ -231,7 +234,8 @@ TEST(Search, ManyCategoriesAndTheWidestRangesAreSearched) {
 TEST(Search, TenThousandTrialsAreModelledByTheBestAndASample) {
   Study study = StudyOf(Study::Strategy::kRandom, kBowlRanges);
   const auto suggestions = Suggest(study, 10000, 1).value();
-  for (const auto& suggestion : suggestions) study.trials.push_back({suggestion, Trial::State::kCompleted, Bowl(suggestion)});
+  for (const auto& suggestion : suggestions)
+    study.trials.push_back({suggestion, Trial::State::kCompleted, Bowl(suggestion)});
   study.strategy = Study::Strategy::kBayesian;
   const double before = Best(study);
   EXPECT_GT(Bowl(Suggest(study, 1, 1).value()[0]), before - 0.01);
@@ -258,7 +262,8 @@ TEST(Search, AnEarlierStudyOfTheSameTaskCountsAsItsOwn) {
   EXPECT_EQ(Suggest(study, 5, 0).value(), (std::vector<Suggestion>{{{"n", "2"}}}));
 }
 
-// Of other data: the top is elsewhere and the values are on another scale; what is like it helps, what is not is forgotten.
+// Of other data: the top is elsewhere and the values are on another scale; what is like it helps, what is not is
+// forgotten.
 TEST(Search, AnEarlierStudyOfOtherDataHelpsAsFarAsItAgrees) {
   const auto moved = [](const Suggestion& at) {
     return 1e4 - 1e3 * (std::pow(Number(at, "x") - 0.4, 2) + 2 * std::pow(Number(at, "y") + 1.1, 2));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Sobol sequence (Bratley and Fox 1988), scrambled as Owen does (nested uniform scrambling, 1995): any 2^k first points have one in each of 2^k equal slices of every dimension. Any thread.
+// A Sobol sequence (Bratley and Fox 1988), scrambled as Owen does (nested uniform scrambling, 1995): any 2^k first
+// points have one in each of 2^k equal slices of every dimension. Any thread.
 #pragma once
 
 #include <cstdint>

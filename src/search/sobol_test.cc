@@ -22,7 +22,8 @@ TEST(Sobol, EverySliceOfEveryDimensionHasOnePoint) {
 TEST(Sobol, TheFirstTwoDimensionsFillTheirSquare) {
   std::set<int> boxes;
   for (uint32_t index = 0; index < 16; ++index) {
-    boxes.insert(static_cast<int>(4 * ScrambledSobol(8, index, 0)) * 4 + static_cast<int>(4 * ScrambledSobol(8, index, 1)));
+    boxes.insert(static_cast<int>(4 * ScrambledSobol(8, index, 0)) * 4 +
+                 static_cast<int>(4 * ScrambledSobol(8, index, 1)));
   }
   EXPECT_EQ(boxes.size(), 16u);
 }

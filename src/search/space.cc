@@ -152,10 +152,13 @@ Result<Space> Space::Make(const std::vector<ParameterRange>& ranges) {
     dimension.parent_coordinates = std::move(coordinates);
     space.dimensions_.push_back(std::move(dimension));
   }
-  const bool is_finite = std::all_of(space.dimensions_.begin(), space.dimensions_.end(),
-                                     [](const auto& dimension) { return dimension.levels > 0; });
-  space.count_ = kEnumerableMax + 1;
-  if (is_finite) space.count_ = space.All().size();
+  for (const auto& dimension : space.dimensions_) {
+    const bool is_many = dimension.levels == 0 || dimension.levels > kEnumerableMax;
+    space.count_ = is_many ? kEnumerableMax + 1 : std::min(kEnumerableMax + 1, space.count_ * dimension.levels);
+    if (dimension.levels == 0) return space;
+  }
+  // Children are not there for every value of their parents.
+  if (space.has_conditions_) space.count_ = space.All().size();
   return space;
 }
 
@@ -243,10 +246,14 @@ double Space::LevelCoordinate(size_t k, uint64_t level) const {
 
 double Space::SnapLevel(size_t k, double coordinate) const {
   const Dimension& dimension = dimensions_[k];
-  if (dimension.IsCategorical()) return std::clamp(std::floor(coordinate), 0.0, static_cast<double>(dimension.levels - 1));
-  const double value = FromScale(dimension.scaling, Between(dimension.low, dimension.high, std::clamp(coordinate, 0.0, 1.0)));
-  const double min = static_cast<double>(dimension.range.integer_min), max = static_cast<double>(dimension.range.integer_max);
-  return PlaceBetween(dimension.low, dimension.high, OnScale(dimension.scaling, std::clamp(std::floor(value + 0.5), min, max)));
+  if (dimension.IsCategorical())
+    return std::clamp(std::floor(coordinate), 0.0, static_cast<double>(dimension.levels - 1));
+  const double value =
+      FromScale(dimension.scaling, Between(dimension.low, dimension.high, std::clamp(coordinate, 0.0, 1.0)));
+  const double min = static_cast<double>(dimension.range.integer_min),
+               max = static_cast<double>(dimension.range.integer_max);
+  return PlaceBetween(dimension.low, dimension.high,
+                      OnScale(dimension.scaling, std::clamp(std::floor(value + 0.5), min, max)));
 }
 
 double Space::DrawCoordinate(size_t k, Random& random) const {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ranges of a study as a space of points, and back: what a model computes with, and what a script gets.
 //
-// A point has one coordinate for each range that has more than one value, parents before children. A number stands at its
-// place u in [0, 1] on its scale: Linear a+u(b-a); Logarithmic exp(ln a+u(ln b-ln a)); ReverseLogarithmic
+// A point has one coordinate for each range that has more than one value, parents before children. A number stands at
+// its place u in [0, 1] on its scale: Linear a+u(b-a); Logarithmic exp(ln a+u(ln b-ln a)); ReverseLogarithmic
 // 1-exp(ln(1-a)+u(ln(1-b)-ln(1-a))); Auto is Logarithmic where the range is positive and spans a factor of 100 or more,
-// else Linear. Integers have half a unit of room at both ends. A category is its index. A coordinate that is not active,
-// since its parent has another value, is NaN.
+// else Linear. Integers have half a unit of room at both ends. A category is its index. A coordinate that is not
+// active, since its parent has another value, is NaN.
 //
 // Continuous values have eight significant digits, more where the range is narrow beside its bounds: enough to tell
 // hyperparameters apart, few enough that no math library's last bit shows.
@@ -36,14 +36,14 @@ class Space {  // immutable once made; any thread
     uint64_t levels = 0;                 // how many values; 0: a continuum
     double low = 0, high = 1;            // the bounds on the scale
     int digits = 8;
-    int parent = -1;                      // the dimension that decides whether this one is active; -1: it always is
+    int parent = -1;                         // the dimension that decides whether this one is active; -1: it always is
     std::vector<double> parent_coordinates;  // of the parent, that make it active
     std::unordered_map<std::string, size_t> categories;  // index of each value
     bool IsCategorical() const { return range.kind == ParameterRange::Kind::kCategorical; }
   };
 
-  // kNotFound: a range has no value. kInvalidArgument: the parent of a range is not there, is continuous, has no such value
-  // or is a descendant of the range.
+  // kNotFound: a range has no value. kInvalidArgument: the parent of a range is not there, is continuous, has no such
+  // value or is a descendant of the range.
   static Result<Space> Make(const std::vector<ParameterRange>& ranges);
 
   const std::vector<Dimension>& dimensions() const { return dimensions_; }
@@ -51,8 +51,8 @@ class Space {  // immutable once made; any thread
   bool has_conditions() const { return has_conditions_; }
 
   Suggestion Decode(const Point& point) const;
-  // Numbers outside their range keep their place outside [0, 1]. A range without a value counts as not active. nullopt: a
-  // value is no number or no category of its range.
+  // Numbers outside their range keep their place outside [0, 1]. A range without a value counts as not active. nullopt:
+  // a value is no number or no category of its range.
   std::optional<Point> Encode(const Suggestion& suggestion) const;
   // The point that the script of `point` gets: Encode(Decode(point)).
   Point Snap(const Point& point) const;

@@ -75,7 +75,8 @@ TEST(Space, DecodingWhatWasEncodedChangesNothing) {
 }
 
 TEST(Space, ARangeWithOneValueIsNoDimension) {
-  const Space space = Space::Make({Continuous("x", "0.5", "0.5"), Integer("n", 7, 7), Categories("c", {"only"})}).value();
+  const Space space =
+      Space::Make({Continuous("x", "0.5", "0.5"), Integer("n", 7, 7), Categories("c", {"only"})}).value();
   EXPECT_EQ(space.size(), 0);
   EXPECT_EQ(space.Count(), 1u);
   EXPECT_EQ(space.Decode(Point(0)), (Suggestion{{"x", "0.5"}, {"n", "7"}, {"c", "only"}}));

@@ -32,8 +32,8 @@ struct Study {
   std::vector<ParameterRange> ranges;
   Strategy strategy = Strategy::kBayesian;
   bool maximize = true;
-  bool start_at_centre = false;  // the first suggestion is the middle of every range
-  std::vector<Trial> trials;     // in the order of suggestion: the place of a trial is its number
+  bool start_at_centre = false;       // the first suggestion is the middle of every range
+  std::vector<Trial> trials;          // in the order of suggestion: the place of a trial is its number
   std::vector<EarlierStudy> earlier;  // warm start
 };
 

@@ -20,7 +20,8 @@ constexpr double kNoisyRatio = 0.01;   // of the variance of the noise to all ot
 constexpr double kNoisyReach = 1.8;    // deviations above the mean that a noisy objective is searched at
 constexpr Index kFailuresToModel = 3;  // from so many on it is modelled where jobs fail
 constexpr int kFitIterations = 40;
-constexpr int kFirstFitIterations = 25;  // that decides whether there is noise
+constexpr double kNoiseStart = 0.1;
+constexpr int kFirstFitIterations = 20;  // that decides whether there is noise
 
 MatrixXd Columns(const std::vector<Point>& points, Index rows) {
   MatrixXd matrix(rows, static_cast<Index>(points.size()));
@@ -128,19 +129,23 @@ void Surrogate::FitObjective(const Observations& observations, Random& random) {
   const MatrixXd shared = points(Eigen::all, share);
 
   const auto standard = DefaultHyperparameters(points.rows());
+  // Short length-scales explain noise as well, from a start without any.
+  auto noisy = standard;
+  noisy.logs[noisy.logs.size() - Hyperparameters::kVariances + Hyperparameters::kNoise] = std::log(kNoiseStart);
   const VectorXd winsorized = Winsorized(raw);
   transfer_.Weigh(points.leftCols(completed_), winsorized);
   const VectorXd expected = transfer_.Mean(points);
   VectorXd values = WithFailures(winsorized, failed) - expected;
   VectorXd share_values = values(share);
-  auto fitted = FitHyperparameters(metrics_, shared, share_values, {standard}, kFirstFitIterations);
+  auto fitted = FitHyperparameters(metrics_, shared, share_values, {standard, noisy}, kFirstFitIterations);
   using H = Hyperparameters;
-  const double explained = fitted.Of(H::kSignal) + fitted.Of(H::kMain) + fitted.Of(H::kLinear) + fitted.Of(H::kQuadratic);
+  const double explained =
+      fitted.Of(H::kSignal) + fitted.Of(H::kMain) + fitted.Of(H::kLinear) + fitted.Of(H::kQuadratic);
   is_noisy_ = fitted.Of(H::kNoise) > kNoisyRatio * explained;
   if (!is_noisy_) {
     values = WithFailures(HalfRankLogarithmic(raw), failed) - expected;
     share_values = values(share);
-    fitted = FitHyperparameters(metrics_, shared, share_values, {fitted}, kFitIterations);
+    fitted = FitHyperparameters(metrics_, shared, share_values, {fitted, standard}, kFitIterations);
   }
   objective_.emplace(metrics_, points, values, fitted);
 }

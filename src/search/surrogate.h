@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a study's trials say about the points not tried: a model of the objective, and of where jobs fail. Confined to one
-// thread.
+// What a study's trials say about the points not tried: a model of the objective, and of where jobs fail. Confined to
+// one thread.
 #pragma once
 
 #include <cstdint>
@@ -29,15 +29,15 @@ class Surrogate {
   // At most this many trials are modelled: the better half of them the best there are, the others drawn with `random`.
   static constexpr Eigen::Index kPointsMax = 400;
   // Hyperparameters are found on the better half of these and an even sample of the others, at most so many in all.
-  static constexpr Eigen::Index kFitPointsMax = 100;
+  static constexpr Eigen::Index kFitPointsMax = 90;
 
   // At least one completed trial.
   Surrogate(const Space& space, const Observations& observations, Transfer transfer, Random& random);
 
   void AddPending(const Point& point);
 
-  // How much a trial of the point promises, as a logarithm or on the scale of the objective: comparable for one state of a
-  // surrogate alone. Points are columns.
+  // How much a trial of the point promises, as a logarithm or on the scale of the objective: comparable for one state
+  // of a surrogate alone. Points are columns.
   Eigen::VectorXd Score(const Eigen::MatrixXd& points) const;
   double ScoreWithSlope(const Point& point, Eigen::VectorXd& slope) const;
 

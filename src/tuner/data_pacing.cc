@@ -11,10 +11,12 @@ constexpr double kMostlyWaits = 0.5;  // of its time, a job that waits so much l
 
 }  // namespace
 
-std::string WhyWaitForData(const std::optional<DataState>& data, size_t running) {
-  if (!data || running == 0 || data->part_here >= kNearlyAll || data->part_waiting < kMostlyWaits) return "";
+std::string WhyWaitForData(const std::optional<DataState>& data, size_t running, bool has_just_begun) {
+  if (!data || running == 0 || (data->is_listed && data->part_here >= kNearlyAll)) return "";
   // Of a cache that is too small some data come from S3 again and again: waiting would have no end.
   if (!data->fits) return "";
+  if (has_just_begun) return "the last training job has just begun to read data that is not all here";
+  if (data->part_waiting < kMostlyWaits) return "";
   char text[160];
   std::snprintf(
       text, sizeof text,

@@ -14,16 +14,18 @@ struct DataState {
   double part_here = 1;     // of the bytes of the file systems that the jobs read, what is in the cache
   double part_waiting = 0;  // of the running jobs' time, how much went into waiting for S3, since the last look
   bool fits = true;         // the cache has room for all of it
+  bool is_listed = true;    // its listing is complete; else nobody knows how much there is
 };
 
 class DataWatcher {
  public:
   virtual ~DataWatcher() = default;
-  // nullopt: nothing is known of them, or they are no Leat file systems. May take a second; called from one thread.
+  // nullopt: they are no Leat file systems, or none that is there. May take a second; called from one thread.
   virtual std::optional<DataState> Look(const std::vector<std::string>& file_system_ids) = 0;
 };
 
-// Why the next training job shall wait, beside `running` ones; empty: it may start.
-std::string WhyWaitForData(const std::optional<DataState>& data, size_t running);
+// Why the next training job shall wait, beside `running` ones; empty: it may start. `has_just_begun`: the last of them,
+// so that what it takes of S3 does not show yet.
+std::string WhyWaitForData(const std::optional<DataState>& data, size_t running, bool has_just_begun);
 
 }  // namespace leat::tuner

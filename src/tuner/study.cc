@@ -39,6 +39,7 @@ void ApplyToTrial(Study& study, const Event& event) {
   }
   if (trial.is_done) return;
   trial.is_done = true;
+  trial.is_cut = study.stop_level > 0 && event.body.value("status", "") == "Stopped" && trial.stop_reason.empty();
   study.order_of_ends.push_back(number);
   // The rest is the training job's to tell, if there ever was one; but it may be deleted one day.
   if (event.body.value("was_submitted", true)) {
@@ -51,7 +52,23 @@ void ApplyToTrial(Study& study, const Event& event) {
     trial.objective = objective->get<double>();
 }
 
+void Resume(Study& study, const Event& event) {
+  study.status = "InProgress";
+  study.failure_reason.clear();
+  study.completed_by.clear();
+  study.stop_level = 0;
+  study.ended_ns = std::nullopt;
+  study.resumed_ns = event.at_ns;
+  for (Trial& trial : study.trials) {
+    if (!trial.is_cut) continue;
+    trial.is_done = false;
+    std::erase(study.order_of_ends, trial.number);
+  }
+  study.ends_before_resume = study.order_of_ends.size();
+}
+
 void Apply(Study& study, const Event& event) {
+  if (study.IsTerminal() && event.kind != "resumed") return;
   study.modified_ns = event.at_ns;
   const Json& body = event.body;
   if (event.kind == "created") {
@@ -59,6 +76,7 @@ void Apply(Study& study, const Event& event) {
     if (study.job.definitions.empty()) study.job.definitions.emplace_back();  // of a version that took other requests
     study.options = body.value("options", Json::object());
     study.seed = body.value("seed", uint64_t{0});
+    study.names_seed = body.value("names_seed", study.seed);
     study.created_ns = event.at_ns;
   } else if (event.kind == "trial") {
     ApplyTrial(study, event);
@@ -82,13 +100,14 @@ void Apply(Study& study, const Event& event) {
     study.schedule.clear();
     study.ended_ns = event.at_ns;
   } else if (event.kind == "resumed") {
-    study.status = "InProgress";
-    study.failure_reason.clear();
-    study.completed_by.clear();
-    study.stop_level = 0;
-    study.ended_ns = std::nullopt;
-    study.resumed_ns = event.at_ns;
+    Resume(study, event);
   }
+}
+
+// A training job of that name that somebody else has made is not the trial's.
+bool IsOf(const std::vector<Event>& events, const std::string& tuning_job) {
+  if (events.empty() || events.front().kind != "created") return true;  // looked at before
+  return jobs::Fold({events.front()}).tuning_job == tuning_job;
 }
 
 }  // namespace
@@ -96,6 +115,14 @@ void Apply(Study& study, const Event& event) {
 bool Trial::HasObjective() const { return objective && std::isfinite(*objective) && state.status != "Failed"; }
 
 Status StudyReader::Read() {
+  try {
+    return ReadEvents();
+  } catch (const Json::exception& error) {
+    return Fail(ErrorCode::kCorrupt, "an event of the tuning job " + name_ + " is not readable: " + error.what());
+  }
+}
+
+Status StudyReader::ReadEvents() {
   LEAT_ASSIGN_OR_RETURN(const auto events, store_.Events(JobKind::kTuning, name_, event_));
   for (const auto& event : events) {
     Apply(study_, event);
@@ -111,7 +138,8 @@ Status StudyReader::Read() {
 
 Status StudyReader::ReadChild(Trial& trial, Child& child) {
   const auto events = store_.Events(JobKind::kTraining, child.job_name, child.event);
-  if (!events && events.error().code == ErrorCode::kNotFound) {
+  const bool is_there = events ? IsOf(*events, name_) : events.error().code != ErrorCode::kNotFound;
+  if (!is_there) {
     if (!trial.is_done) return {};  // it is about to be submitted
     child.has_ended = true;
     if (trial.was_submitted) trial.state.status = trial.state.secondary = "Deleted";

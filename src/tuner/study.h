@@ -36,12 +36,14 @@ struct Trial {
   uint32_t attempt = 1;                      // a job that was lost, not by its script's fault, is run again
   bool was_submitted = false;                // the training job is in the store, or has been
   bool is_done = false;
+  bool is_cut = false;        // the tuning job's stop ended it: it runs again when that is resumed
   bool HasObjective() const;  // it is a number, and the job did not fail
 };
 
 struct Study {
   TuningJob job;  // of a request that was valid when it was taken
   uint64_t seed = 0;
+  uint64_t names_seed = 0;        // of the training jobs' names, which no other tuning job's may have
   Json options = Json::object();  // jobs::RunOptions of the training jobs
   std::string status = "InProgress", failure_reason;
   std::string completed_by;  // which criterion ended it; empty: all its jobs have run, or it has not ended
@@ -50,6 +52,7 @@ struct Study {
   int64_t created_ns = 0, modified_ns = 0;
   std::optional<int64_t> ended_ns, converged_ns, resumed_ns;
   std::vector<Trial> trials;            // by number
+  size_t ends_before_resume = 0;        // of order_of_ends
   std::vector<uint32_t> order_of_ends;  // numbers of the trials that are done
   std::vector<std::string> warnings;
   bool IsTerminal() const { return ended_ns.has_value(); }
@@ -69,6 +72,7 @@ class StudyReader {
     int64_t event = 0, sample = 0;  // read up to here
     bool has_ended = false;
   };
+  Status ReadEvents();
   Status ReadChild(Trial& trial, Child& child);
   jobs::JobStore& store_;
   const std::string name_;

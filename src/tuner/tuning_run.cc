@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tuner/tuning_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "base/log.h"
@@ -24,9 +27,12 @@ using jobs::JobKind;
 using Strategy = TuningJob::Strategy;
 
 constexpr std::chrono::milliseconds kPoll{200};
+constexpr std::chrono::milliseconds kAfterFailure{2000};  // of the store or the supervisor
 constexpr std::chrono::seconds kLookAtData{2};
-constexpr uint32_t kAttemptsMax = 3;   // of a training job that is lost by no fault of its script
-constexpr size_t kFailuresInARow = 5;  // from the first on: the others would fail too
+constexpr std::chrono::seconds kSettleData{5};      // then a training job that has just begun reads, if it ever does
+constexpr std::chrono::seconds kRunAgainAfter{10};  // after each attempt that was lost
+constexpr uint32_t kAttemptsMax = 3;                // of a training job that is lost by no fault of its script
+constexpr size_t kFailuresInARow = 5;               // from the first on: the others would fail too
 constexpr size_t kReasonMax = 600;
 // The search has converged when so many jobs for each of its ranges, in a row, have not improved the best by 1 %.
 constexpr size_t kConvergedAfter = 2, kRangesMin = 5;
@@ -45,9 +51,14 @@ class TuningRun {
     for (;;) {
       const Status turned = Turn();
       if (!turned && !IsTransient(turned.error().code)) return Fail(turned.error());
-      if (!turned) LogWarning("tuning job " + name_ + ": " + turned.error().message + "; it is tried again");
-      if (study().IsTerminal() || services_.leave) return study();
-      std::this_thread::sleep_for(kPoll);
+      const std::string failure = turned ? "" : turned.error().message;
+      if (!failure.empty() && failure != told_failure_)
+        LogWarning("tuning job " + name_ + ": " + failure + "; it is tried again");
+      told_failure_ = failure;
+      if (study().IsTerminal()) return study();
+      const auto until = std::chrono::steady_clock::now() + (turned ? kPoll : kAfterFailure);
+      while (!services_.leave && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(kPoll / 4);
+      if (services_.leave) return study();
     }
   }
 
@@ -96,11 +107,10 @@ class TuningRun {
   Status TakeEnds() {
     for (size_t i = 0; i < study().trials.size(); ++i) {
       const Trial& trial = study().trials[i];
-      if (trial.is_done || !trial.state.IsTerminal()) continue;
+      if (trial.is_done || trial.is_cut || !trial.state.IsTerminal()) continue;
       if (IsLost(trial) && trial.attempt < kAttemptsMax && !IsEnding()) {
-        const std::string again = ChildName(job(), study().seed, trial.number, trial.attempt + 1);
-        LEAT_RETURN_IF_ERROR(
-            Record("trial", TrialJson(trial.number, again, trial.definition, trial.tuned, trial.bracket)));
+        if (jobs::WallTimeNs() - *trial.state.ended_ns >= std::chrono::nanoseconds(kRunAgainAfter).count())
+          LEAT_RETURN_IF_ERROR(RunAgain(trial));
         continue;
       }
       Json ended = {
@@ -109,6 +119,11 @@ class TuningRun {
       LEAT_RETURN_IF_ERROR(Record("trial_ended", std::move(ended)));
     }
     return {};
+  }
+
+  Status RunAgain(const Trial& trial) {
+    const std::string name = ChildName(job(), study().names_seed, trial.number, trial.attempt + 1);
+    return Record("trial", TrialJson(trial.number, name, trial.definition, trial.tuned, trial.bracket));
   }
 
   static Json TrialJson(uint32_t number, const std::string& job, size_t definition,
@@ -146,6 +161,14 @@ class TuningRun {
     return {};
   }
 
+  // Jobs that came to their own end, without an objective.
+  size_t FailuresSinceResume() const {
+    return static_cast<size_t>(
+        std::ranges::count_if(study().order_of_ends.begin() + static_cast<std::ptrdiff_t>(study().ends_before_resume),
+                              study().order_of_ends.end(),
+                              [&](uint32_t number) { return study().trials[number - 1].state.status != "Stopped"; }));
+  }
+
   Status Complete(const std::string& by) { return Record("completing", {{"by", by}}); }
 
   Status LookAtCriteria() {
@@ -153,10 +176,7 @@ class TuningRun {
     const int64_t began_ns = study().resumed_ns.value_or(study().created_ns);
     if (job().max_runtime_s > 0 && jobs::WallTimeNs() - began_ns >= job().max_runtime_s * 1'000'000'000)
       return Complete("MaxRuntimeInSeconds");
-    const auto objectives = ObjectivesInOrder(study());
-    const bool all_failed =
-        std::ranges::none_of(objectives, [](const auto& objective) { return objective.has_value(); });
-    if (all_failed && objectives.size() >= kFailuresInARow) return Complete("AllTrainingJobsFailed");
+    if (!BestTrial(study()) && FailuresSinceResume() >= kFailuresInARow) return Complete("AllTrainingJobsFailed");
     if (job().strategy == Strategy::kBayesian && !study().converged_ns &&
         CompletionOf(study()).not_improving >= kConvergedAfter * RangesMax())
       LEAT_RETURN_IF_ERROR(Record("converged", Json::object()));
@@ -184,7 +204,8 @@ class TuningRun {
       const int level = std::max(study().stop_level, IsEnding() || !trial.stop_reason.empty() ? 1 : 0);
       if (level == 0) continue;
       if (!trial.was_submitted) {
-        LEAT_RETURN_IF_ERROR(Record("trial_ended", {{"number", trial.number}, {"status", "Stopped"}, {"was_submitted", false}}));
+        LEAT_RETURN_IF_ERROR(
+            Record("trial_ended", {{"number", trial.number}, {"status", "Stopped"}, {"was_submitted", false}}));
       } else if (trial.state.stop_level < level) {
         LEAT_RETURN_IF_ERROR(services_.store.Append(JobKind::kTraining, trial.job_name,
                                                     {"stop_requested", jobs::WallTimeNs(), {{"level", level}}}));
@@ -203,6 +224,7 @@ class TuningRun {
   Status Launch() {
     if (IsEnding()) return {};
     for (size_t i = 0; i < study().trials.size(); ++i) {
+      if (!study().trials[i].is_done && study().trials[i].is_cut) LEAT_RETURN_IF_ERROR(RunAgain(study().trials[i]));
       if (!study().trials[i].is_done && !study().trials[i].was_submitted)
         LEAT_RETURN_IF_ERROR(Submit(study().trials[i]));
     }
@@ -224,7 +246,7 @@ class TuningRun {
         looked_at_data_ = now;
         data_ = services_.data->Look(FileSystems());
       }
-      why = WhyWaitForData(data_, RunningCount());
+      why = WhyWaitForData(data_, RunningCount(), now - launched_at_ < kSettleData);
     }
     if (why.empty() != study().schedule.empty()) LEAT_RETURN_IF_ERROR(Record("schedule", {{"text", why}}));
     return !why.empty();
@@ -273,9 +295,10 @@ class TuningRun {
       const auto suggestions = search::Suggest(SearchStudy(definition), 1, Random::Mix(study().seed + definition));
       if (!suggestions && suggestions.error().code == ErrorCode::kNotFound) continue;
       if (!suggestions) return Fail(suggestions.error());
-      const std::string name = ChildName(job(), study().seed, number, 1);
+      const std::string name = ChildName(job(), study().names_seed, number, 1);
       LEAT_RETURN_IF_ERROR(Record("trial", TrialJson(number, name, definition, suggestions->front(),
                                                      hyperband_ ? hyperband_->Bracket(number) : 0)));
+      launched_at_ = std::chrono::steady_clock::now();
       return Submit(study().trials.back());
     }
     is_exhausted_ = true;
@@ -312,10 +335,14 @@ class TuningRun {
   // Why no training job has an objective.
   std::string WhyNone() const {
     if (study().trials.empty()) return "no training job could be started: the ranges have no values";
+    if (study().completed_by == "MaxRuntimeInSeconds")
+      return "MaxRuntimeInSeconds was reached before a training job had come to its end with an objective";
     const auto failed =
         std::ranges::find_if(study().trials, [](const Trial& trial) { return trial.state.status == "Failed"; });
     if (failed != study().trials.end()) {
-      return "All training jobs failed; " + failed->job_name + ": " +
+      const bool all =
+          std::ranges::all_of(study().trials, [](const Trial& trial) { return trial.state.status == "Failed"; });
+      return (all ? "All training jobs failed; " : "No training job has an objective; ") + failed->job_name + ": " +
              failed->state.failure_reason.substr(0, kReasonMax) + " (leat jobs logs " + failed->job_name +
              " shows its output)";
     }
@@ -338,25 +365,41 @@ class TuningRun {
   std::vector<search::EarlierStudy> earlier_;
   size_t completed_ = 0;                  // ends that the median rule has been told of
   std::map<std::string, size_t> judged_;  // reports of each training job
-  std::chrono::steady_clock::time_point looked_at_data_{};
+  std::chrono::steady_clock::time_point looked_at_data_{}, launched_at_{};
+  std::string told_failure_;
   std::optional<DataState> data_;
 };
 
 }  // namespace
+
+Status CheckTuningLaunch(const TuningJob& job, const jobs::RunOptions& options,
+                         const std::vector<std::string>& environment) {
+  std::set<bool> checked;  // with an image, and without one
+  for (const auto& definition : job.definitions) {
+    const auto child = CheckTrainingJob(ChildRequest(job, definition, job.name, {})).job;
+    if (!checked.insert(child.training_image.empty()).second) continue;
+    LEAT_RETURN_IF_ERROR(jobs::CheckLaunch(child, options.sandbox, environment));
+  }
+  return {};
+}
 
 Status SubmitTuningJob(const TuningJob& job, const jobs::RunOptions& options, jobs::JobStore& store) {
   // Everything that every child would stumble over is found before the first.
   for (const auto& definition : job.definitions) {
     const auto child = CheckTrainingJob(ChildRequest(job, definition, job.name, {})).job;
     LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
-    LEAT_RETURN_IF_ERROR(jobs::CheckLaunch(child, options.sandbox));
   }
   LEAT_RETURN_IF_ERROR(LoadWarmStart(job, store));
   const int64_t now = jobs::WallTimeNs();
   const uint64_t seed = job.seed.value_or(Random(static_cast<uint64_t>(now)).Next() >> 1);
   const Status created =
       store.Create(JobKind::kTuning, job.name,
-                   {"created", now, {{"request", job.request}, {"seed", seed}, {"options", jobs::ToJson(options)}}});
+                   {"created",
+                    now,
+                    {{"request", job.request},
+                     {"seed", seed},
+                     {"names_seed", Random(static_cast<uint64_t>(now), static_cast<uint64_t>(getpid())).Next()},
+                     {"options", jobs::ToJson(options)}}});
   if (created || created.error().code != ErrorCode::kExists) return created;
   return Fail(ErrorCode::kExists, "ResourceInUse: A hyperparameter tuning job with the name, " + job.name +
                                       ", already exists. Choose a different name. (leat tunings describe " + job.name +
@@ -367,7 +410,11 @@ Status ResumeTuningJob(const std::string& name, jobs::JobStore& store) {
   LEAT_ASSIGN_OR_RETURN(const Study study, LoadStudy(store, name));
   if (!study.IsTerminal())
     return Fail(ErrorCode::kInvalidArgument, name + " is " + study.status + ": it has not ended");
-  if (study.trials.size() >= study.job.jobs_max)
+  if (const auto completion = CompletionOf(study); completion.reached)
+    return Fail(ErrorCode::kInvalidArgument,
+                name + " is complete by " + study.completed_by + "; start another with WarmStartConfig to search on");
+  const bool has_cut = std::ranges::any_of(study.trials, [](const Trial& trial) { return trial.is_cut; });
+  if (study.trials.size() >= study.job.jobs_max && !has_cut)
     return Fail(ErrorCode::kInvalidArgument, name + " has had all of its " + std::to_string(study.job.jobs_max) +
                                                  " training jobs; start another with WarmStartConfig to search on");
   return store.Append(JobKind::kTuning, name, {"resumed", jobs::WallTimeNs(), Json::object()});

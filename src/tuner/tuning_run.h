@@ -24,6 +24,10 @@ struct TunerServices {
   const std::atomic<bool>& leave;  // ends RunTuningJob with the study as it is, for another process to go on with
 };
 
+// Whether this machine has what the training jobs are started with (jobs::CheckLaunch, which may take long).
+Status CheckTuningLaunch(const TuningJob& job, const jobs::RunOptions& options,
+                         const std::vector<std::string>& environment);
+
 // Takes a tuning job into the store; the seed is drawn from the clock where the request has none. kExists: the name is
 // taken. kInvalidArgument: its metrics do not compile, or what it shall start from does not fit.
 Status SubmitTuningJob(const TuningJob& job, const jobs::RunOptions& options, jobs::JobStore& store);

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "jobs/supervisor.h"
 #include "jobs/training_run.h"
+#include "tuner/data_pacing.h"
 #include "tuner/study_report.h"
 
 namespace leat::tuner {
@@ -229,7 +230,8 @@ TEST_F(TuningRunTest, AFollowerLosesNothingOfAJobWhoseEndTheTunerToldFirst) {
     ASSERT_TRUE(store_->Append(kind, name, {event, 2, body}));
   };
   append(jobs::JobKind::kTuning, "late", "trial", {{"number", 1}, {"job", "child"}, {"tuned", {{"a", "1"}}}});
-  ASSERT_TRUE(store_->Create(jobs::JobKind::kTraining, "child", {"created", 1, {{"request", Json::object()}}}));
+  ASSERT_TRUE(store_->Create(jobs::JobKind::kTraining, "child",
+                             {"created", 1, {{"request", Json::object()}, {"options", {{"tuning_job", "late"}}}}}));
   StudyReader reader(*store_, "late");
   ASSERT_TRUE(reader.Read());
   append(jobs::JobKind::kTraining, "child", "accounting", {{"S3Bytes", 7}});
@@ -243,7 +245,7 @@ TEST_F(TuningRunTest, AFollowerLosesNothingOfAJobWhoseEndTheTunerToldFirst) {
 TEST_F(TuningRunTest, ATrialThatWasRecordedAndNotSubmittedIsSubmitted) {
   const TuningJob job = Job("cut", "echo score=1\n", kGrid);
   ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
-  const std::string name = ChildName(job, LoadStudy(*store_, "cut")->seed, 1);
+  const std::string name = ChildName(job, LoadStudy(*store_, "cut")->names_seed, 1);
   ASSERT_TRUE(store_->Append(
       jobs::JobKind::kTuning, "cut",
       {"trial", 1, {{"number", 1}, {"job", name}, {"definition", 0}, {"tuned", {{"a", "1"}, {"b", "3"}}}}}));
@@ -251,6 +253,58 @@ TEST_F(TuningRunTest, ATrialThatWasRecordedAndNotSubmittedIsSubmitted) {
   EXPECT_EQ(study.status, "Completed");
   EXPECT_EQ(study.trials.size(), 4u);
   EXPECT_EQ(store_->Load(name)->status, "Completed");
+}
+
+TEST_F(TuningRunTest, AJobOfAnotherIsNotItsOwn) {
+  const TuningJob job = Job("clash", "exit 0\n", kGrid);
+  ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
+  ASSERT_TRUE(store_->Append(jobs::JobKind::kTuning, "clash",
+                             {"trial", 1, {{"number", 1}, {"job", "foreign"}, {"tuned", {{"a", "1"}, {"b", "3"}}}}}));
+  ASSERT_TRUE(store_->Create(jobs::JobKind::kTraining, "foreign", {"created", 1, {{"request", Json::object()}}}));
+  ASSERT_TRUE(store_->AddSamples("foreign", 0, {{"score", 9, 1}}, 1));
+  ASSERT_TRUE(store_->Append(jobs::JobKind::kTraining, "foreign", {"ended", 2, {{"status", "Completed"}}}));
+  const Study study = GoOn("clash");
+  EXPECT_EQ(study.trials[0].state.status, "Failed");
+  EXPECT_THAT(study.trials[0].state.failure_reason, testing::HasSubstr("already exists"));
+  EXPECT_FALSE(study.trials[0].HasObjective());
+}
+
+TEST_F(TuningRunTest, WhatTheStopCutIsRunAgainWhenItIsResumed) {
+  const std::string script = "[ -e " + root_ + "/go ] && echo score=1 && exit 0\ntouch " + root_ + "/runs; sleep 600\n";
+  {
+    const auto stopper = When(
+        "rerun", [&](const Study& study) { return study.trials.size() == 2 && fs::exists(root_ + "/runs"); },
+        [&] { EXPECT_TRUE(RequestStop("rerun", 1)); });
+    ASSERT_EQ(Run(Job("rerun", script, kGrid)).status, "Stopped");
+  }
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/go", "", 0644, false));
+  ASSERT_TRUE(ResumeTuningJob("rerun", *store_));
+  const Study study = GoOn("rerun");
+  EXPECT_EQ(study.status, "Completed");
+  ASSERT_EQ(study.trials.size(), 4u);
+  EXPECT_EQ(study.order_of_ends.size(), 4u);
+  for (const auto& trial : study.trials) EXPECT_EQ(trial.state.status, "Completed");
+  EXPECT_EQ(study.trials[0].attempt, 2u);
+}
+
+TEST_F(TuningRunTest, ATypeThatIsWrongIsToldNotThrown) {
+  ASSERT_TRUE(SubmitTuningJob(Job("odd", "exit 0\n", kGrid), options_, *store_));
+  ASSERT_TRUE(store_->Append(jobs::JobKind::kTuning, "odd", {"trial", 1, {{"number", "one"}}}));
+  EXPECT_EQ(LoadStudy(*store_, "odd").error().code, ErrorCode::kCorrupt);
+}
+
+TEST(DataPacing, WaitsOnlyWhereAnotherJobWouldGainNothing) {
+  DataState cold{.part_here = 0.2, .part_waiting = 0.8};
+  EXPECT_THAT(WhyWaitForData(cold, 2, false), testing::HasSubstr("20 % of the data is here, and the 2 running jobs"));
+  EXPECT_EQ(WhyWaitForData(cold, 0, true), "");  // somebody must fetch it
+  EXPECT_EQ(WhyWaitForData(std::nullopt, 2, true), "");
+  cold.part_waiting = 0.1;  // S3 gives more than the running ones take
+  EXPECT_EQ(WhyWaitForData(cold, 2, false), "");
+  EXPECT_THAT(WhyWaitForData(cold, 1, true), testing::HasSubstr("has just begun"));
+  cold = {.part_here = 0.95, .part_waiting = 0.9};
+  EXPECT_EQ(WhyWaitForData(cold, 1, true), "");
+  cold = {.part_here = 0.2, .part_waiting = 0.9, .fits = false};
+  EXPECT_EQ(WhyWaitForData(cold, 1, true), "");
 }
 
 TEST_F(TuningRunTest, AStoppedOneIsResumed) {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts that go wrong in the ways that lifecycle_test.py leaves out: they hang, hide grandchildren, take all memory or disk, flood
 their log, report a million numbers, lose their file system, race with a stop; and scripts that bring requirements."""
+import contextlib
 import csv
 import io
 import json
@@ -168,6 +169,19 @@ except OSError as error:
                             for warning in described['LeatWarnings']), described)
         self.assertEqual(self.samples('filler', leat), ['1'])
         self.assertEqual(self.keys('out', 'jobs/filler/'), [])
+        with self.subTest('nothing is left'):
+            ballast = os.path.join(disk, 'ballast')
+            with open(ballast, 'wb', buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 20))
+            self.assertEqual(self.describe('filler', leat)['TrainingJobStatus'], 'Failed')
+            self.assertEqual(self.describe('neighbour', leat)['SecondaryStatus'], 'Training')
+            self.assertIn('filler', leat.run('jobs', 'list', state_directory=True).stdout)
+            self.assertTrue(self.logs('filler', leat).startswith(b'm=1\n'))
+            done = leat.run('train', self.write(self.spec('next', '')), '--detach', state_directory=True, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn('No space left on device', done.stderr)
+            os.remove(ballast)
         self.touch('filled')
         self.wait_status('neighbour', 'Completed', leat=leat)
         self.submit(self.spec('next', "print('m=3'); open('/opt/ml/model/w', 'wb').write(bytes(40 << 20))\n"), leat)  # room is there again

@@ -218,6 +218,17 @@ class TuningTest(JobsTest):
         self.assertEqual(study['HyperParameterTuningJobStatus'], 'Stopped')
         self.assertEqual({job['TrainingJobStatus'] for job in study['LeatTrainingJobs']}, {'Stopped'})
 
+    def test_an_output_that_nobody_reads_holds_up_neither_the_job_nor_the_end(self):
+        path = self.write(self.tuning('unread', "for i in range(4000): print(f'm={i}', flush=True)\nmark('ran')\n", jobs=2, parallel=1))
+        read, write = os.pipe()  # never read: it fills up
+        self.addCleanup(os.close, read)
+        tune = subprocess.Popen([LEAT, 'tune', path, '--state-dir', self.leat.state], env=self.leat.environment,
+                                stdout=write, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self.addCleanup(tune.kill)
+        os.close(write)
+        self.assertEqual(tune.wait(LONG), 0)
+        self.assertEqual(self.study('unread')['HyperParameterTuningJobStatus'], 'Completed')
+
     # --- what is shown
 
     def test_the_page_holds_the_study_and_asks_for_nothing(self):
