@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/tunings.h"
 
+#include <sys/prctl.h>
+
 #include <cstdio>
 #include <memory>
 

@@ -35,12 +35,13 @@ constexpr const char* kAdvice =
 // Whether podman, its helpers, the Go runtime or the loader go by it.
 bool IsReadByPodman(const std::string& name) {
   static const std::set<std::string> names = {
-      "PATH", "HOME", "USER",        "LOGNAME",       "SHELL",    "TMPDIR",     "TZ",
-      "LANG", "TERM", "LISTEN_PID",  "LISTEN_FDS",    "HOSTNAME", "LISTEN_FDNAMES",
-      "PWD",  "NOTIFY_SOCKET", "BASH_ENV", "ENV",        "REGISTRY_AUTH_FILE"};
+      "PATH",          "HOME",     "USER",       "LOGNAME",           "SHELL",    "TMPDIR",         "TZ",
+      "LANG",          "TERM",     "LISTEN_PID", "LISTEN_FDS",        "HOSTNAME", "LISTEN_FDNAMES", "PWD",
+      "NOTIFY_SOCKET", "BASH_ENV", "ENV",        "REGISTRY_AUTH_FILE"};
   if (names.count(name)) return true;
-  for (const char* start : {"LD_", "LC_", "GO", "XDG_", "DBUS_", "CONTAINER", "_CONTAINER", "STORAGE_", "PODMAN",
-                            "_PODMAN", "OCI", "INVOCATION", "LIBPOD", "BUILDAH", "DOCKER_", "SSL_CERT_", "MALLOC_", "GLIBC_", "CONMON"}) {
+  for (const char* start :
+       {"LD_", "LC_", "GO", "XDG_", "DBUS_", "CONTAINER", "_CONTAINER", "STORAGE_", "PODMAN", "_PODMAN", "OCI",
+        "INVOCATION", "LIBPOD", "BUILDAH", "DOCKER_", "SSL_CERT_", "MALLOC_", "GLIBC_", "CONMON"}) {
     if (name.rfind(start, 0) == 0) return true;
   }
   return ToLower(name).ends_with("_proxy");
@@ -231,8 +232,8 @@ Status CheckContainers(const std::vector<std::string>& environment) {
   crun.arguments = {"crun", "--version"};
   crun.environment = PodmanEnvironment(environment);
   if (const auto ran = RunProgram(crun, kCheckDeadline); !ran) return failure("crun", ran.error());
-  const auto info = RunPodman({"--runtime", "crun", "info", "--format", "{{.Store.GraphDriverName}}"}, environment,
-                              kCheckDeadline);
+  const auto info =
+      RunPodman({"--runtime", "crun", "info", "--format", "{{.Store.GraphDriverName}}"}, environment, kCheckDeadline);
   if (!info) return failure("podman", info.error());
   if (info->exit_code == 0) return {};
   return failure("podman", {ErrorCode::kUnavailable, LastLine(info->text) + " (`podman info` shows it)"});

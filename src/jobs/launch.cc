@@ -76,11 +76,10 @@ Result<Launch> PrepareLaunch(const TrainingJob& job, const Machine& machine, con
   if (!sandbox) return launch;
   LEAT_ASSIGN_OR_RETURN(launch.filter, OpenTerminalFilter());
   command.inherited_fd = launch.filter.get();
-  SandboxView view{place.volume, place.read_only, paths.Code(), ""};
+  SandboxView view{place.volume, place.read_only, paths.Code(), "", AwsDirectories(environment)};
   const std::string hosts = place.directory + "/hosts";
   LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts, machine.hosts));
   if (has_hosts) view.hosts_file = hosts;
-  view.hidden = AwsDirectories(environment);
   command.arguments = SandboxArguments(view, launch.filter.valid() ? kInheritedFd : -1, program.arguments);
   command.in_sandbox = true;
   return launch;

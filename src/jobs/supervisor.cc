@@ -365,8 +365,7 @@ void Supervisor::RunJob(const std::string& name, Running& running, std::vector<M
   running.is_over = !MayPass(why.code);
   if (running.is_over) {
     const auto last = running.store->Load(name);
-    const auto kept =
-        EndLeftovers(state_directory_, name, last ? &*last : nullptr, running.services.environment);
+    const auto kept = EndLeftovers(state_directory_, name, last ? &*last : nullptr, running.services.environment);
     running.is_over = static_cast<bool>(kept);
     const std::string& more = kept ? *kept : kept.error().message;
     if (!more.empty()) why.message += "; " + more;

@@ -101,7 +101,7 @@ class Supervisor {
   std::map<std::string, std::unique_ptr<RetainingStore>> stores_;  // of jobs that run, or whose end is not stored yet
   std::map<std::string, int64_t> waits_until_;                     // of jobs that have not begun
   std::map<std::string, Placement> held_;  // of jobs that have started, and are to be looked at again
-  std::set<std::string> queued_;  // of the unfinished jobs those that were found without a placement
+  std::set<std::string> queued_;           // of the unfinished jobs those that were found without a placement
   std::string told_to_wait_;
   const StopLevel never_{0};
   std::mutex mutex_;  // protects woken_ and each Running's has_ended

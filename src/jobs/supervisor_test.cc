@@ -137,6 +137,37 @@ TEST_F(SupervisorTest, AnEndThatCannotBeStoredIsKeptAndNothingDoneTwice) {
   EXPECT_THAT(ended_, ElementsAre("job"));
 }
 
+TEST_F(SupervisorTest, ABrokenTableLosesNoJob) {
+  WriteInstanceTypes(R"({"ml.own.box": {"cpus": 2}})");
+  const std::string go = directory_.path() + "/go";
+  Submit(Request("runs", "until [ -e '" + go + "' ]; do sleep 0.02; done\n"));
+  {
+    Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt});
+    EXPECT_TRUE(supervisor.Turn().value());
+    WriteInstanceTypes("{");
+    Submit(Request("waits", "exit 0\n"));
+    EXPECT_TRUE(supervisor.Turn().value());
+    const JobState waits = disk_.Load("waits").value();
+    EXPECT_EQ(waits.status, "InProgress") << waits.failure_reason;
+    EXPECT_THAT(waits.transitions.back().message, testing::HasSubstr("instance-types.json"));
+    ASSERT_TRUE(WriteFileAtomically(go, "", 0600, false));
+    TurnUntil(supervisor, [&](bool) { return disk_.Load("runs")->IsTerminal(); });
+    EXPECT_EQ(disk_.Load("runs")->status, "Completed");
+  }
+  // A job that another supervisor has placed.
+  Submit(Request("placed", "exit 0\n"));
+  ASSERT_TRUE(disk_.Append(JobKind::kTraining, "placed", {"placed", WallTimeNs(), ToJson(Placement{true, 2, {{}}})}));
+  Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt});
+  TurnUntil(supervisor, [&](bool) { return disk_.Load("placed")->IsTerminal(); });
+  const JobState placed = disk_.Load("placed").value();
+  EXPECT_EQ(placed.status, "Completed") << placed.failure_reason;
+  EXPECT_THAT(placed.warnings, testing::Contains(testing::HasSubstr("instance-types.json")));
+  EXPECT_EQ(disk_.Load("waits")->status, "InProgress");
+  WriteInstanceTypes("{}");
+  TurnToTheEnd(supervisor);
+  EXPECT_EQ(disk_.Load("waits")->status, "Completed");
+}
+
 TEST_F(SupervisorTest, GpusNamedByUuidAreTheJobsAlone) {
   WriteInstanceTypes(R"({"ml.own.box": {"cpus": 1, "gpus": 1}})");
   const std::string script = "echo \"$CUDA_VISIBLE_DEVICES\" > \"$SM_MODEL_DIR/../../gpu\"\n";

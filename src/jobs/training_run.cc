@@ -196,8 +196,8 @@ class TrainingRun {
   Status BeginAttempt(uint32_t number, const std::string& why) {
     if (number > state_.attempt) {
       for (const Host& host : hosts_) {
-        LEAT_RETURN_IF_ERROR(PutLogsAside(
-            host.directory, AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number)));
+        LEAT_RETURN_IF_ERROR(
+            PutLogsAside(host.directory, AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number)));
       }
     }
     LEAT_RETURN_IF_ERROR(ForgetTrainers());
@@ -256,8 +256,8 @@ class TrainingRun {
   Status SettleHosts() {
     if (!hosts_.empty()) return {};
     std::vector<std::string> warnings;
-    LEAT_ASSIGN_OR_RETURN(std::vector<Machine> machines, MachinesOf(job_, state_directory_, services_.environment,
-                                                                    services_.machines, warnings));
+    LEAT_ASSIGN_OR_RETURN(std::vector<Machine> machines,
+                          MachinesOf(job_, state_directory_, services_.environment, services_.machines, warnings));
     if (state_.transitions.size() <= 1 && state_.attempt == 1) {
       warnings.insert(warnings.begin(), job_.warnings.begin(), job_.warnings.end());
       for (const auto& warning : warnings) Warn(warning);

@@ -440,6 +440,22 @@ TEST_P(TrainingRunTest, MaxWaitStops) {
   EXPECT_EQ(state->secondary, "MaxWaitTimeExceeded");
 }
 
+TEST_P(TrainingRunTest, MaxWaitEndsThePreparation) {
+  Json request = Request("echo never\n");
+  request["EnableManagedSpotTraining"] = true;
+  request["StoppingCondition"] = {{"MaxRuntimeInSeconds", 1}, {"MaxWaitTimeInSeconds", 1}};
+  // The time is over before the preparation begins.
+  ASSERT_TRUE(store_->Create(
+      JobKind::kTraining, "job",
+      {"created", WallTimeNs() - 3'600'000'000'000, {{"request", request}, {"options", ToJson(options_)}}}));
+  const auto state = RunTrainingJob("job", Services());
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->status, "Stopped") << state->failure_reason;
+  EXPECT_EQ(state->secondary, "MaxWaitTimeExceeded");
+  EXPECT_FALSE(state->training_started_ns);
+  EXPECT_EQ(Log(), "");
+}
+
 TEST_P(TrainingRunTest, CodeFromAnArchiveInTheBucket) {
   Json request = Request("echo from an archive\n");
   std::string bytes;
