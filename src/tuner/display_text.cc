@@ -14,7 +14,7 @@ struct Interval {
   char32_t first, last;
 };
 
-constexpr Interval kSteering[] = {{0x80, 0x9f},     {0x61c, 0x61c},   {0x200e, 0x200f},
+constexpr Interval kInvisible[] = {{0x80, 0x9f},     {0x61c, 0x61c},   {0x200e, 0x200f},
                                   {0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff}};
 constexpr Interval kCombining[] = {
     {0x300, 0x36f},   {0x483, 0x489},   {0x591, 0x5bd},    {0x610, 0x61a},   {0x64b, 0x65f},   {0x6d6, 0x6dc},
@@ -66,7 +66,7 @@ std::string DisplayText(std::string_view text) {
   std::string shown;
   for (size_t at = 0; at < escaped.size();) {
     const Character character = FirstOf(std::string_view(escaped).substr(at));
-    shown += IsIn(kSteering, character.code) ? "?" : escaped.substr(at, character.bytes);
+    shown += IsIn(kInvisible, character.code) ? "?" : escaped.substr(at, character.bytes);
     at += character.bytes;
   }
   return shown;

@@ -231,16 +231,16 @@ print('m=7')
     def test_bytes_that_would_steer_a_terminal(self):
         """They are in the log as they were printed; in what Leat itself says they are escaped."""
         raw = b'\x1b]0;owned\x07\x1b[2J\x1b[31mred\x00\xff\xfe end'
-        train = self.attach(self.spec('steering', f"""sys.stdout.buffer.write(b'm=1\\rm=2\\r\\nm=3\\x1b[K\\n' + {raw!r} + b'\\n')
+        train = self.attach(self.spec('escapes', f"""sys.stdout.buffer.write(b'm=1\\rm=2\\r\\nm=3\\x1b[K\\n' + {raw!r} + b'\\n')
 sys.stdout.flush()
 raise SystemExit(3)
 """))
         self.assertEqual(train.wait(LONG), 1)
-        described = self.describe('steering')
+        described = self.describe('escapes')
         self.assertIn('exit code: 3', described['FailureReason'])
-        self.assertEqual(self.samples('steering'), ['1', '2', '3'])
-        self.assertIn(raw, self.logs('steering'))
-        for verb in (['describe', 'steering'], ['list'], ['metrics', 'steering']):
+        self.assertEqual(self.samples('escapes'), ['1', '2', '3'])
+        self.assertIn(raw, self.logs('escapes'))
+        for verb in (['describe', 'escapes'], ['list'], ['metrics', 'escapes']):
             shown = subprocess.run([LEAT, 'jobs', *verb, '--state-dir', self.leat.state], env=self.leat.environment, check=True,
                                    stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
             self.assertNotRegex(shown, rb'[\x00-\x08\x0b-\x1f\x7f]', verb)
