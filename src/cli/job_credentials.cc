@@ -87,12 +87,16 @@ Result<std::unique_ptr<CredentialsEndpoint>> JobCredentials::StartEndpoint(
   return started;
 }
 
-// What the submitter has in a profile, which the script is not told of: it must find the same S3.
+// The script must find the same S3, also where the submitter has it from a profile.
 void JobCredentials::AddPlaceOfS3(Given& given) const {
   const s3::Environment environment = EnvironmentOf(variables_);
   s3::S3Options options;
   options.bucket = "-";
   options.addressing = s3::Addressing::kPath;
+  // A container is given nothing of the caller's by itself.
+  for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"}) {
+    if (const std::string url = s3::Lookup(environment, name); !url.empty()) given.variables[name] = url;
+  }
   const auto settings = s3::ResolveS3Settings(options, environment);
   if (!settings) return;
   const auto is_unset = [&](const char* name) { return s3::Lookup(environment, name).empty(); };

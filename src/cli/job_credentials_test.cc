@@ -22,7 +22,6 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Key;
 using testing::Not;
 using testing::Pair;
 
@@ -121,7 +120,7 @@ TEST_F(JobCredentialsTest, KeysThatNobodyExchangesAreToldOf) {
   JobCredentials credentials(directory_, "job", variables, true);
   const auto given = Begin(credentials);
   EXPECT_THAT(given.warnings, ElementsAre(HasSubstr("AWS_ENDPOINT_URL_STS")));
-  EXPECT_THAT(given.variables, Not(Contains(Key("AWS_ENDPOINT_URL_S3"))));  // it has that already
+  EXPECT_THAT(given.variables, Contains(Pair("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")));  // for a container
   EXPECT_THAT(Ask(given).body, HasSubstr("\"long\""));
 }
 

@@ -52,7 +52,15 @@ Result<Json> StatusOfFileSystem(const std::string& state_directory, const std::s
 Result<DaemonFileSystems::Known> DaemonFileSystems::MountAndLease(const std::string& repository) const {
   ManagedMountRequest request;
   request.repository = repository;
-  request.environment = environment_;
+  auto environment = environment_();
+  if (!environment && repository.rfind("s3://", 0) == 0) {
+    const auto id = MountedAs(repository);
+    if (!id) return Fail(environment.error());
+    LEAT_ASSIGN_OR_RETURN(const Json status, StatusOfFileSystem(state_directory_, *id));
+    LEAT_ASSIGN_OR_RETURN(auto lease, Lease::Take(state_directory_, *id));
+    return Known{*id, status.value("name", ""), status.value("mountpoint", ""), std::move(lease)};
+  }
+  request.environment = environment ? std::move(*environment) : Json::object();
   for (int attempt = 1;; ++attempt) {
     LEAT_ASSIGN_OR_RETURN(const ManagedMount mount, EnsureManagedMount(state_directory_, request));
     auto lease = Lease::Take(state_directory_, mount.file_system);
@@ -159,16 +167,21 @@ Result<std::string> DaemonFileSystems::DirectoryOf(const std::string& file_syste
   return known.mountpoint + path;
 }
 
+Result<std::string> DaemonFileSystems::MountedAs(const std::string& repository) const {
+  LEAT_ASSIGN_OR_RETURN(const RepositoryUrl url, RepositoryUrl::Parse(repository));
+  LEAT_ASSIGN_OR_RETURN(const Json status, CallDaemon(state_directory_, {{"verb", "status"}}, StartPolicy::kMustRun));
+  const Json mounted = status.value("file_systems", Json::array());
+  for (const auto& entry : mounted) {
+    if (entry.value("repository", "") == url.ToString()) return entry.value("id", "");
+  }
+  return Fail(ErrorCode::kNotFound, repository + " is not mounted");
+}
+
 Result<jobs::FileSystemCounters> DaemonFileSystems::Counters(const std::string& file_system_id) {
   std::string id = file_system_id;
   if (IsRepository(file_system_id)) {
     // Before its first use here: whether it is mounted, and as what, is the daemon's to know.
-    LEAT_ASSIGN_OR_RETURN(const RepositoryUrl url, RepositoryUrl::Parse(file_system_id));
-    LEAT_ASSIGN_OR_RETURN(const Json status, CallDaemon(state_directory_, {{"verb", "status"}}, StartPolicy::kMustRun));
-    for (const auto& entry : status.value("file_systems", Json::array())) {
-      if (entry.value("repository", "") == url.ToString()) id = entry.value("id", "");
-    }
-    if (id == file_system_id) return Fail(ErrorCode::kNotFound, file_system_id + " is not mounted");
+    LEAT_ASSIGN_OR_RETURN(id, MountedAs(file_system_id));
   }
   LEAT_ASSIGN_OR_RETURN(const Json status, StatusOfFileSystem(state_directory_, id));
   jobs::FileSystemCounters counters;
@@ -182,7 +195,11 @@ Result<jobs::FileSystemCounters> DaemonFileSystems::Counters(const std::string& 
 
 Result<jobs::Repository> JobRepositories::Open(const std::string& url, unsigned) {
   LEAT_ASSIGN_OR_RETURN(const RepositoryUrl repository, RepositoryUrl::Parse(url));
-  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened, OpenRepository({{"environment", environment_()}}, repository, clock_));
+  Json request = Json::object();
+  if (repository.kind == RepositoryUrl::Kind::kS3) {
+    LEAT_ASSIGN_OR_RETURN(request["environment"], environment_());
+  }
+  LEAT_ASSIGN_OR_RETURN(OpenedRepository opened, OpenRepository(request, repository, clock_));
   return jobs::Repository{std::move(opened.store), opened.counters};
 }
 

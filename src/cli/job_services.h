@@ -25,8 +25,9 @@ namespace leat::cli {
 // for.
 class DaemonFileSystems final : public jobs::FileSystemResolver {
  public:
-  // `environment`: RepositoryEnvironment of the one for whom repositories are mounted.
-  DaemonFileSystems(std::string state_directory, nlohmann::json environment)
+  // `environment`: RepositoryEnvironment of the one for whom repositories are mounted, asked each time. kNoCredentials:
+  // it is not known; then of S3 only what is mounted already can be used.
+  DaemonFileSystems(std::string state_directory, std::function<Result<nlohmann::json>()> environment)
       : state_directory_(std::move(state_directory)), environment_(std::move(environment)) {}
   Result<std::string> DirectoryOf(const std::string& file_system_id, const std::string& directory_path) override;
   Result<jobs::FileSystemCounters> Counters(const std::string& file_system_id) override;
@@ -42,8 +43,10 @@ class DaemonFileSystems final : public jobs::FileSystemResolver {
   Result<Known> Use(const std::string& file_system_id);
   Result<Known> MountAndLease(const std::string& repository) const;
 
+  Result<std::string> MountedAs(const std::string& repository) const;
+
   const std::string state_directory_;
-  const nlohmann::json environment_;
+  const std::function<Result<nlohmann::json>()> environment_;
   std::mutex mutex_;  // protects what follows; not held while the daemon is asked
   std::map<std::string, Known> known_;
   std::vector<int> owners_;  // in order; empty: this process
@@ -52,11 +55,13 @@ class DaemonFileSystems final : public jobs::FileSystemResolver {
 class JobRepositories final : public jobs::RepositoryFactory {
  public:
   // `environment`: asked each time that a repository is opened, for a later command may have brought credentials.
-  explicit JobRepositories(std::function<nlohmann::json()> environment) : environment_(std::move(environment)) {}
+  // kNoCredentials: those are not known; then nothing in S3 is opened.
+  explicit JobRepositories(std::function<Result<nlohmann::json>()> environment)
+      : environment_(std::move(environment)) {}
   Result<jobs::Repository> Open(const std::string& url, unsigned connections) override;
 
  private:
-  const std::function<nlohmann::json()> environment_;
+  const std::function<Result<nlohmann::json>()> environment_;
   posix::SystemClock clock_;
 };
 

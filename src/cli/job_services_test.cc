@@ -102,7 +102,7 @@ class ReaderProcess {
 
 TEST_F(DaemonFileSystemsTest, ReadsAreThoseOfTheOwnersWhoeverResolvedFirst) {
   ReaderProcess first, second;
-  DaemonFileSystems file_systems(State(), CallerEnvironment());
+  DaemonFileSystems file_systems(State(), CallerEnvironment);
   EXPECT_EQ(file_systems.ReadsOf(Repository()).error().code, ErrorCode::kNotFound);
   const auto resolved = file_systems.DirectoryOf(Repository(), "/");
   if (!resolved) GTEST_SKIP() << resolved.error().message;
@@ -125,7 +125,7 @@ TEST_F(DaemonFileSystemsTest, ReadsAreThoseOfTheOwnersWhoeverResolvedFirst) {
   EXPECT_GT(reads->first_read_ns, 0);
 
   // Another resolver of the same job, as after a restart; the owner is set before it resolves anything.
-  DaemonFileSystems again(State(), CallerEnvironment());
+  DaemonFileSystems again(State(), CallerEnvironment);
   ASSERT_TRUE(again.SetOwner(first.pid()));
   ASSERT_TRUE(again.DirectoryOf(Repository(), "/"));
   EXPECT_EQ(again.ReadsOf(Repository())->bytes, 5000u);

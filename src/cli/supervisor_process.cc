@@ -264,9 +264,22 @@ class SupervisorProcess final : public control::Handler,
   }
   void OnTuningEnded(const std::string& tuning_job) override { tuning_environments_.ForgetCredentials(tuning_job); }
 
+  // Where the submitter's environment had named credentials, others of files or of the machine would be found for him.
+  Result<Json> RepositoriesOf(const std::string& job) {
+    const std::vector<std::string> variables = environments_.Of(job);
+    LEAT_ASSIGN_OR_RETURN(const auto state, store_->Load(job));
+    if (jobs::RunOptionsFrom(state.options).environment_has_credentials && !JobCredentials::AreIn(variables)) {
+      return Fail(ErrorCode::kNoCredentials,
+                  "the submitter's AWS credentials were in the memory of a supervisor that is gone; run leat jobs "
+                  "describe " +
+                      job + " with them in its environment");
+    }
+    return RepositoryEnvironment(variables);
+  }
+
   jobs::JobServices For(const std::string& job) override {
     std::vector<std::string> variables = environments_.Of(job);
-    const Json repository = RepositoryEnvironment(variables);
+    const auto repositories = [this, job] { return RepositoriesOf(job); };
     std::shared_ptr<JobCredentials> credentials;
     const auto state = store_->Load(job);
     if (const auto options = state ? jobs::RunOptionsFrom(state->options) : jobs::RunOptions{};
@@ -279,9 +292,8 @@ class SupervisorProcess final : public control::Handler,
       }
       credentials->Renew(environments_.OfCallers(job));
     }
-    return {std::make_unique<DaemonFileSystems>(state_directory_, repository),
-            std::make_unique<JobRepositories>([this, job] { return RepositoryEnvironment(environments_.Of(job)); }),
-            std::move(variables), std::move(credentials)};
+    return {std::make_unique<DaemonFileSystems>(state_directory_, repositories),
+            std::make_unique<JobRepositories>(repositories), std::move(variables), std::move(credentials)};
   }
   void OnEnded(const std::string& job) override {
     environments_.Forget(job);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/job_store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -313,6 +315,10 @@ class SqliteJobStore final : public JobStore {
 Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& state_directory) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(state_directory, 0700));
   const std::string path = state_directory + "/jobs.db";
+  // It holds the jobs' Environment. What SQLite makes beside it gets its mode.
+  // Never opened when it exists: to close it would end the locks that SQLite has on it in this process.
+  (void)FileDescriptor(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  for (const char* end : {"", "-wal", "-shm"}) (void)!chmod((path + end).c_str(), 0600);
   sqlite3* database = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   auto store = std::make_unique<SqliteJobStore>(database, state_directory);

@@ -108,6 +108,44 @@ except botocore.exceptions.NoCredentialsError: mark('none', json.dumps(MINE))
         self.assertEqual(self.marked('looked'), [])
         self.assertFalse(os.path.exists(self.endpoint_file('plain')))
 
+    def keys_in_a_file(self):
+        os.makedirs(os.path.join(self.scratch, '.aws'))
+        with open(os.path.join(self.scratch, '.aws', 'credentials'), 'w') as file:
+            file.write('[default]\naws_access_key_id = AKFILE\naws_secret_access_key = of-the-file\n')
+
+    def test_without_the_flag_those_of_files_are_kept_from_it(self):
+        self.keys_in_a_file()
+        self.submit(self.spec('files', """found = boto3.session.Session().get_credentials()
+mark('found', json.dumps([found and found.access_key, os.listdir(os.path.expanduser('~/.aws')), os.environ['AWS_EC2_METADATA_DISABLED']]))
+"""))
+        self.wait_status('files', 'Completed')
+        self.assertEqual(json.loads(self.marked('found')[0]), [None, [], 'true'])
+
+    def test_after_a_kill_of_the_supervisor_nothing_is_uploaded_as_another(self):
+        self.submit(self.spec('kept', "mark('begun'); until('go')\nopen('/opt/ml/model/m', 'w').write('x')\n"))
+        self.wait_marked('begun')
+        self.kill_supervisor()
+        self.keys_in_a_file()
+        without = self.without_keys()
+        self.describe('kept', without)
+        self.touch('go')
+
+        def is_waiting():
+            described = self.describe('kept', without)
+            self.assertNotIn(described['TrainingJobStatus'], ('Completed', 'Failed'), described)
+            return 'Waiting for AWS credentials' in described['SecondaryStatusTransitions'][-1]['StatusMessage']
+        wait_for(is_waiting, 'the upload waits for the credentials of the submitter', LONG)
+        self.describe('kept')  # brings them
+        self.wait_status('kept', 'Completed')
+
+    def test_the_database_of_jobs_is_the_users_own(self):
+        self.submit(self.spec('private', "until('go')\n"))
+        modes = {name: os.stat(os.path.join(self.leat.state, name)).st_mode & 0o777
+                 for name in os.listdir(self.leat.state) if name.startswith('jobs.db')}
+        self.assertEqual(set(modes.values()), {0o600}, modes)
+        self.touch('go')
+        self.wait_status('private', 'Completed')
+
     def test_a_token_opens_its_own_job_only(self):
         script = """mark(os.environ['TRAINING_JOB_NAME'], json.dumps(MINE)); until('go')
 if os.environ['TRAINING_JOB_NAME'] == 'one':
