@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/daemon_client.h"
@@ -30,14 +32,31 @@ bool JobCredentials::AreIn(const std::vector<std::string>& variables) {
   return jobs::WithoutCredentials(variables).size() != variables.size();
 }
 
+std::string JobCredentials::IdentityIn(const std::vector<std::string>& variables) {
+  if (!AreIn(variables)) return "";
+  const auto value = [&](const std::string& name) {
+    for (const auto& entry : variables) {
+      if (entry.starts_with(name + "=")) return entry.substr(name.size() + 1);
+    }
+    return std::string();
+  };
+  if (const std::string key = value("AWS_ACCESS_KEY_ID"); !key.empty())
+    return "key " + std::to_string(Crc32c(std::as_bytes(std::span(key))));
+  for (const char* name : {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                           "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_SHARED_CREDENTIALS_FILE"}) {
+    if (const std::string found = value(name); !found.empty()) return std::string(name) + " " + found;
+  }
+  return "other";
+}
+
 JobCredentials::JobCredentials(std::string state_directory, std::string job, std::vector<std::string> variables,
-                               bool environment_has_credentials)
+                               std::string identity)
     : state_directory_(std::move(state_directory)),
       job_(std::move(job)),
       variables_(std::move(variables)),
-      credentials_(
-          !environment_has_credentials || AreIn(variables_) ? std::optional(EnvironmentOf(variables_)) : std::nullopt,
-          clock_) {}
+      identity_(std::move(identity)),
+      credentials_(identity_.empty() || AreIn(variables_) ? std::optional(EnvironmentOf(variables_)) : std::nullopt,
+                   clock_) {}
 JobCredentials::~JobCredentials() = default;
 
 std::string JobCredentials::File() const { return jobs::JobDirectory(state_directory_, job_) + kFile; }
@@ -111,7 +130,7 @@ void JobCredentials::AddPlaceOfS3(Given& given) const {
 }
 
 void JobCredentials::Renew(const std::vector<std::string>& variables) {
-  if (AreIn(variables)) credentials_.Renew(EnvironmentOf(variables));
+  if (AreIn(variables) && IdentityIn(variables) == identity_) credentials_.Renew(EnvironmentOf(variables));
 }
 
 Status JobCredentials::Check() {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -44,6 +45,7 @@ class JobCredentialsTest : public testing::Test {
                      {"AWS_ACCESS_KEY_ID=AKID", "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_SESSION_TOKEN=session"});
     return variables;
   }
+  std::string Identity() const { return JobCredentials::IdentityIn(WithKeys("any")); }
   jobs::ScriptService::Given Begin(JobCredentials& credentials) {
     auto given = credentials.Begin();
     EXPECT_TRUE(given) << given.error().message;
@@ -59,7 +61,7 @@ class JobCredentialsTest : public testing::Test {
 };
 
 TEST_F(JobCredentialsTest, TheNextSupervisorServesTheSameAddress) {
-  std::optional<JobCredentials> first(std::in_place, directory_, "job", WithKeys("first"), true);
+  std::optional<JobCredentials> first(std::in_place, directory_, "job", WithKeys("first"), Identity());
   const auto given = Begin(*first);
   EXPECT_THAT(Ask(given).body, HasSubstr("\"first\""));
   struct stat info {};
@@ -73,12 +75,16 @@ TEST_F(JobCredentialsTest, TheNextSupervisorServesTheSameAddress) {
   std::filesystem::create_directory(directory_ + "/.aws");
   std::ofstream(directory_ + "/.aws/credentials")
       << "[default]\naws_access_key_id = AKFILE\naws_secret_access_key = s\n";
-  JobCredentials second(directory_, "job", Public(), true);
+  JobCredentials second(directory_, "job", Public(), Identity());
   const auto given_again = Begin(second);
   EXPECT_EQ(given_again.variables, given.variables);
   EXPECT_THAT(given_again.warnings, IsEmpty());
   EXPECT_EQ(Ask(given).status, 503);
   second.Renew(Public());
+  EXPECT_EQ(Ask(given).status, 503);
+  auto of_another = WithKeys("another");
+  std::ranges::replace(of_another, std::string("AWS_ACCESS_KEY_ID=AKID"), std::string("AWS_ACCESS_KEY_ID=AKADMIN"));
+  second.Renew(of_another);  // who may do more, perhaps
   EXPECT_EQ(Ask(given).status, 503);
   second.Renew(WithKeys("second"));
   EXPECT_THAT(Ask(given).body, HasSubstr("\"second\""));
@@ -87,11 +93,18 @@ TEST_F(JobCredentialsTest, TheNextSupervisorServesTheSameAddress) {
   EXPECT_FALSE(std::filesystem::exists(File()));
 }
 
+TEST_F(JobCredentialsTest, AnIdentityIsTheKeysElseTheProfiles) {
+  EXPECT_EQ(JobCredentials::IdentityIn(Public()), "");
+  EXPECT_EQ(JobCredentials::IdentityIn({"AWS_PROFILE=lab"}), "AWS_PROFILE lab");
+  EXPECT_EQ(JobCredentials::IdentityIn({"AWS_PROFILE=lab", "AWS_ACCESS_KEY_ID=AKID"}), Identity());
+  EXPECT_THAT(Identity(), Not(HasSubstr("AKID")));
+}
+
 TEST_F(JobCredentialsTest, AJobThatWasQueuedWhenItsSupervisorDiedTakesNobodyElses) {
   std::filesystem::create_directory(directory_ + "/.aws");
   std::ofstream(directory_ + "/.aws/credentials")
       << "[default]\naws_access_key_id = AKFILE\naws_secret_access_key = s\naws_session_token = t\n";
-  JobCredentials credentials(directory_, "job", Public(), true);
+  JobCredentials credentials(directory_, "job", Public(), Identity());
   const auto given = Begin(credentials);
   EXPECT_THAT(given.warnings, ElementsAre(HasSubstr("not known yet")));
   EXPECT_EQ(Ask(given).status, 503);
@@ -105,10 +118,10 @@ TEST_F(JobCredentialsTest, CredentialsOfFilesAreFoundAgainWithoutACommand) {
       << "[default]\naws_access_key_id = AKFILE\naws_secret_access_key = s\n"
          "aws_session_token = t\n";
   const auto given = [&] {
-    JobCredentials first(directory_, "job", Public(), false);
+    JobCredentials first(directory_, "job", Public(), "");
     return Begin(first);
   }();
-  JobCredentials second(directory_, "job", Public(), false);
+  JobCredentials second(directory_, "job", Public(), "");
   Begin(second);
   EXPECT_THAT(Ask(given).body, HasSubstr("AKFILE"));
 }
@@ -117,7 +130,7 @@ TEST_F(JobCredentialsTest, KeysThatNobodyExchangesAreToldOf) {
   std::vector<std::string> variables = Public();
   variables.insert(variables.end(),
                    {"AWS_ACCESS_KEY_ID=AKID", "AWS_SECRET_ACCESS_KEY=long", "AWS_ENDPOINT_URL_S3=http://127.0.0.1:1"});
-  JobCredentials credentials(directory_, "job", variables, true);
+  JobCredentials credentials(directory_, "job", variables, Identity());
   const auto given = Begin(credentials);
   EXPECT_THAT(given.warnings, ElementsAre(HasSubstr("AWS_ENDPOINT_URL_STS")));
   EXPECT_THAT(given.variables, Contains(Pair("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")));  // for a container
@@ -130,7 +143,8 @@ TEST_F(JobCredentialsTest, AnEndpointOfTheProfileReachesTheScript) {
       << "[profile lab]\nregion = xx-lab-1\nendpoint_url = http://127.0.0.1:1/base\n"
          "aws_access_key_id = AKLAB\naws_secret_access_key = s\naws_session_token = t\n";
   JobCredentials credentials(directory_, "job",
-                             {"HOME=" + directory_, "AWS_PROFILE=lab", "AWS_EC2_METADATA_DISABLED=true"}, true);
+                             {"HOME=" + directory_, "AWS_PROFILE=lab", "AWS_EC2_METADATA_DISABLED=true"},
+                             "AWS_PROFILE lab");
   const auto given = Begin(credentials);
   EXPECT_THAT(given.variables, Contains(Pair("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1/base")));
   EXPECT_THAT(given.variables, Contains(Pair("AWS_DEFAULT_REGION", "xx-lab-1")));

@@ -268,7 +268,7 @@ class SupervisorProcess final : public control::Handler,
   Result<Json> RepositoriesOf(const std::string& job) {
     const std::vector<std::string> variables = environments_.Of(job);
     LEAT_ASSIGN_OR_RETURN(const auto state, store_->Load(job));
-    if (jobs::RunOptionsFrom(state.options).environment_has_credentials && !JobCredentials::AreIn(variables)) {
+    if (!jobs::RunOptionsFrom(state.options).credentials_identity.empty() && !JobCredentials::AreIn(variables)) {
       return Fail(ErrorCode::kNoCredentials,
                   "the submitter's AWS credentials were in the memory of a supervisor that is gone; run leat jobs "
                   "describe " +
@@ -284,8 +284,7 @@ class SupervisorProcess final : public control::Handler,
     const auto state = store_->Load(job);
     if (const auto options = state ? jobs::RunOptionsFrom(state->options) : jobs::RunOptions{};
         options.pass_credentials) {
-      credentials =
-          std::make_shared<JobCredentials>(state_directory_, job, variables, options.environment_has_credentials);
+      credentials = std::make_shared<JobCredentials>(state_directory_, job, variables, options.credentials_identity);
       {
         const std::lock_guard lock(credentials_mutex_);
         credentials_[job] = credentials;
@@ -405,7 +404,7 @@ Status SupervisorClient::Send(const std::string& verb, const std::string& name, 
                               const jobs::RunOptions& options) {
   LEAT_RETURN_IF_ERROR(CreateDirectories(state_directory_, 0700));
   jobs::RunOptions own = options;
-  own.environment_has_credentials = JobCredentials::AreIn(OwnEnvironment());
+  own.credentials_identity = JobCredentials::IdentityIn(OwnEnvironment());
   own.submission = std::to_string(getpid()) + "-" + std::to_string(jobs::WallTimeNs());
   const Json request = {
       {"verb", verb}, {"request", job_request}, {"options", jobs::ToJson(own)}, {"environment", OwnEnvironment()}};

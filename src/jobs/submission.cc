@@ -16,7 +16,7 @@ Json ToJson(const RunOptions& options) {
           {"submission", options.submission},
           {"tuning_job", options.tuning_job},
           {"pass_credentials", options.pass_credentials},
-          {"environment_has_credentials", options.environment_has_credentials}};
+          {"credentials_identity", options.credentials_identity}};
 }
 
 RunOptions RunOptionsFrom(const Json& json) {
@@ -30,7 +30,7 @@ RunOptions RunOptionsFrom(const Json& json) {
   options.submission = json.value("submission", options.submission);
   options.tuning_job = json.value("tuning_job", options.tuning_job);
   options.pass_credentials = json.value("pass_credentials", options.pass_credentials);
-  options.environment_has_credentials = json.value("environment_has_credentials", options.environment_has_credentials);
+  options.credentials_identity = json.value("credentials_identity", options.credentials_identity);
   return options;
 }
 

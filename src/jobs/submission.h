@@ -24,7 +24,7 @@ struct RunOptions {
   std::string submission;                        // unique to each; empty: not told
   std::string tuning_job;                        // whose child this is; empty: nobody's
   bool pass_credentials = false;                 // the submitter's, temporary ones, to the script
-  bool environment_has_credentials = false;      // the submitter's: without it, others would be found for him
+  std::string credentials_identity;              // whose those of the submitter's environment are; empty: it has none
 };
 Json ToJson(const RunOptions& options);
 RunOptions RunOptionsFrom(const Json& json);
