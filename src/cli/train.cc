@@ -3,6 +3,8 @@
 
 #include <sys/prctl.h>
 
+#include <algorithm>
+#include <iterator>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "cli/verbs.h"
 #include "jobs/describe.h"
 #include "jobs/job_follower.h"
+#include "jobs/metrics.h"
 #include "jobs/queued_observer.h"
 
 namespace leat::cli {
@@ -86,7 +89,8 @@ int RunTrain(const JobArguments& arguments, const TrainFlags& flags) {
     std::printf("%s\n", request->dump(2, ' ', false, Json::error_handler_t::replace).c_str());
     return 0;
   }
-  const TrainingJobCheck check = CheckTrainingJob(*request);
+  TrainingJobCheck check = CheckTrainingJob(*request);
+  std::ranges::move(jobs::MetricReader::Check(check.job.metrics), std::back_inserter(check.problems));
   if (!check.problems.empty()) {
     ShowProblems("train", arguments.request_path.empty() ? "the request" : arguments.request_path, check.problems);
     return 2;

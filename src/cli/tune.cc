@@ -14,6 +14,7 @@
 #include "cli/supervisor_process.h"
 #include "cli/verbs.h"
 #include "jobs/contract.h"
+#include "jobs/metrics.h"
 #include "tuner/study_report.h"
 
 namespace leat::cli {
@@ -26,7 +27,17 @@ int RunTune(const JobArguments& arguments) {
     Complain("tune", request.error());
     return 2;
   }
-  const TuningJobCheck check = CheckTuningJob(*request);
+  TuningJobCheck check = CheckTuningJob(*request);
+  for (size_t i = 0; i < check.job.definitions.size(); ++i) {
+    const TuningDefinition& definition = check.job.definitions[i];
+    const TrainingJob child = CheckTrainingJob(ChildRequest(check.job, definition, "child", {})).job;
+    for (auto& problem : jobs::MetricReader::Check(child.metrics)) {
+      problem.path = (definition.name.empty() ? "TrainingJobDefinition."
+                                              : "TrainingJobDefinitions[" + std::to_string(i) + "].") +
+                     problem.path;
+      check.problems.push_back(std::move(problem));
+    }
+  }
   if (!check.problems.empty()) {
     ShowProblems("tune", arguments.request_path, check.problems);
     return 2;

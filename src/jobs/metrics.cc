@@ -49,36 +49,51 @@ struct MetricReader::Compiled {
 MetricReader::MetricReader(MetricLimits limits) : limits_(limits) {}
 MetricReader::~MetricReader() = default;
 
+Result<std::unique_ptr<MetricReader::Compiled>> MetricReader::Compile(const MetricDefinition& definition) {
+  auto compiled = std::make_unique<Compiled>();
+  compiled->name = definition.name;
+  compiled->regex = definition.regex;
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  const auto& regex = definition.regex;
+  compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_NEVER_BACKSLASH_C,
+                                 &error, &offset, nullptr);
+  if (!compiled->code) {
+    PCRE2_UCHAR message[256];
+    pcre2_get_error_message(error, message, sizeof message);
+    return Fail(ErrorCode::kInvalidArgument,
+                std::string(reinterpret_cast<const char*>(message)) + " at character " + std::to_string(offset));
+  }
+  uint32_t groups = 0;
+  pcre2_pattern_info(compiled->code, PCRE2_INFO_CAPTURECOUNT, &groups);
+  if (groups == 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "has no capture group; put the number in parentheses, as in loss=([0-9.]+)");
+  }
+  compiled->data = pcre2_match_data_create_from_pattern(compiled->code, nullptr);
+  compiled->context = pcre2_match_context_create(nullptr);
+  pcre2_set_match_limit(compiled->context, kMatchLimit);
+  pcre2_set_depth_limit(compiled->context, kMatchLimit);
+  return compiled;
+}
+
+std::vector<RequestProblem> MetricReader::Check(const std::vector<MetricDefinition>& definitions) {
+  std::vector<RequestProblem> problems;
+  for (size_t i = 0; i < definitions.size(); ++i) {
+    if (const auto compiled = Compile(definitions[i]); !compiled) {
+      problems.push_back({"AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex",
+                          "\"" + definitions[i].regex + "\"", compiled.error().message});
+    }
+  }
+  return problems;
+}
+
 Result<std::unique_ptr<MetricReader>> MetricReader::Make(const std::vector<MetricDefinition>& definitions,
                                                          MetricLimits limits) {
+  LEAT_RETURN_IF_ERROR(StatusOf(Check(definitions), "the request"));
   std::unique_ptr<MetricReader> reader(new MetricReader(limits));
-  for (size_t i = 0; i < definitions.size(); ++i) {
-    auto compiled = std::make_unique<Compiled>();
-    compiled->name = definitions[i].name;
-    compiled->regex = definitions[i].regex;
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-    const auto& regex = definitions[i].regex;
-    compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_NEVER_BACKSLASH_C,
-                                   &error, &offset, nullptr);
-    if (!compiled->code) {
-      PCRE2_UCHAR message[256];
-      pcre2_get_error_message(error, message, sizeof message);
-      return Fail(ErrorCode::kInvalidArgument,
-                  "AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex = \"" + regex +
-                      "\": " + reinterpret_cast<const char*>(message) + " at character " + std::to_string(offset));
-    }
-    uint32_t groups = 0;
-    pcre2_pattern_info(compiled->code, PCRE2_INFO_CAPTURECOUNT, &groups);
-    if (groups == 0) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "AlgorithmSpecification.MetricDefinitions[" + std::to_string(i) + "].Regex = \"" + regex +
-                      "\": has no capture group; put the number in parentheses, as in loss=([0-9.]+)");
-    }
-    compiled->data = pcre2_match_data_create_from_pattern(compiled->code, nullptr);
-    compiled->context = pcre2_match_context_create(nullptr);
-    pcre2_set_match_limit(compiled->context, kMatchLimit);
-    pcre2_set_depth_limit(compiled->context, kMatchLimit);
+  for (const auto& definition : definitions) {
+    LEAT_ASSIGN_OR_RETURN(auto compiled, Compile(definition));
     reader->definitions_.push_back(std::move(compiled));
   }
   return reader;

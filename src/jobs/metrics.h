@@ -57,7 +57,9 @@ struct MetricLimits {
 
 class MetricReader {
  public:
-  // kInvalidArgument: a regular expression does not compile, or captures nothing; the message says which.
+  // The regular expressions that do not compile, or capture nothing.
+  static std::vector<RequestProblem> Check(const std::vector<MetricDefinition>& definitions);
+  // kInvalidArgument: there are some; the message says which.
   static Result<std::unique_ptr<MetricReader>> Make(const std::vector<MetricDefinition>& definitions,
                                                     MetricLimits limits = {});
   ~MetricReader();
@@ -68,6 +70,7 @@ class MetricReader {
 
  private:
   struct Compiled;
+  static Result<std::unique_ptr<Compiled>> Compile(const MetricDefinition& definition);
   explicit MetricReader(MetricLimits limits);
   const MetricLimits limits_;
   std::vector<std::unique_ptr<Compiled>> definitions_;

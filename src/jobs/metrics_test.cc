@@ -43,6 +43,14 @@ TEST(Metrics, ABadExpressionIsNamed) {
   EXPECT_THAT(MetricReader::Make({{"l", "l=[0-9]+"}}).error().message, testing::HasSubstr("has no capture group"));
 }
 
+TEST(Metrics, AllThatIsWrongIsTold) {
+  const auto problems = MetricReader::Check({{"a", "a=("}, {"b", "b=(.*)"}, {"c", "c=[0-9]+"}});
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_EQ(problems[0].path, "AlgorithmSpecification.MetricDefinitions[0].Regex");
+  EXPECT_EQ(problems[0].value, "\"a=(\"");
+  EXPECT_THAT(problems[1].ToString(), testing::HasSubstr("MetricDefinitions[2].Regex"));
+}
+
 TEST(Metrics, OnlyTheStartOfALineIsSearched) {
   std::string line(4093, ' ');
   line += "l=1";
