@@ -223,8 +223,8 @@ std::string JobArguments::StateDirectory() const {
 
 Result<nlohmann::json> ReadRequest(const std::string& path) {
   const auto text = ReadFile(path, kRequestBytesMax);
-  std::error_code error;
-  if (!text && std::filesystem::file_size(path, error) > kRequestBytesMax && !error) {
+  std::error_code size_error;
+  if (!text && std::filesystem::file_size(path, size_error) > kRequestBytesMax && !size_error) {
     return Fail(ErrorCode::kInvalidArgument,
                 path + " is larger than " + FormatBytes(kRequestBytesMax) +
                     ", the most that a request may have; is it one? What a script needs to know goes into "
