@@ -20,12 +20,12 @@ int main(int argc, char** argv) {
   using namespace leat::cli;
   // Names in archives are UTF-8; only the character type, so that numbers keep their dots.
   if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) std::setlocale(LC_CTYPE, "");
-  CLI::App app{"Leat brings S3 data to training jobs: mounted at once, fetched once, read at local speed", "leat"};
+  CLI::App app{"S3 data for training jobs: mounted at once, fetched once, read at local speed", "leat"};
   app.set_version_flag("--version", std::string("leat ") + kVersion);
   app.formatter(std::make_shared<HelpFormat>());
   app.require_subcommand(1);
   app.footer(
-      "Exit status: 0 done, 1 failed, 2 wrong usage. Errors are one line on standard error.\n"
+      "Exit status: 0 done, 1 failed, 2 wrong usage. Errors are on standard error.\n"
       "Example:\n"
       "  leat mount s3://my-bucket/imagenet/ /mnt/data && leat status");
 

@@ -91,7 +91,7 @@ void AddTuneCommand(CLI::App& app, int& exit_code) {
                    "a requirements.txt beside the script: ignore (with a warning), install (for the job alone, by pip) "
                    "or refuse")
       ->check(CLI::IsMember({"ignore", "install", "refuse"}));
-  verb->footer("Example:\n  leat tune tuning-job.json && leat tunings describe my-tuning-job --html report.html");
+  verb->footer("Example:\n  leat tune tuning-job.json --detach && leat tunings follow my-tuning-job");
   verb->callback([arguments, &exit_code] { exit_code = RunCaught("tune", [&] { return RunTune(*arguments); }); });
 }
 

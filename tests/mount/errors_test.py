@@ -4,6 +4,7 @@
 or running; a fault of S3 during a read gives the right errno and never ends the mount."""
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -136,10 +137,18 @@ class Errors(MountTest):
             self.assertEqual(done.returncode, 2, arguments)
             self.assertTrue(done.stderr.strip(), arguments)
         self.assertIn('not on a Leat file system', self.leat.run('state', '/etc/passwd', check=False).stderr)
-        for verb in ['mount', 'unmount', 'status', 'restore', 'release', 'state', 'import', 'train', 'tune', 'jobs']:
-            help_text = self.leat.run(verb, '--help').stdout
-            self.assertIn('xample', help_text, verb)
-            self.assertLessEqual(max(map(len, help_text.splitlines())), 80, verb)
+        verbs = self.verbs()
+        self.assertLessEqual({'mount', 'train', 'tune', 'suggest'}, set(verbs))
+        for command in [[], *([verb] for verb in verbs), *(['jobs', verb] for verb in self.verbs('jobs')),
+                        *(['tunings', verb] for verb in self.verbs('tunings'))]:
+            help_text = self.leat.run(*command, '--help').stdout
+            self.assertIn('xample', help_text, command)
+            self.assertLessEqual(max(map(len, help_text.splitlines())), 80, command)
+
+    def verbs(self, *of):
+        """Those that the help names below its heading of them."""
+        listed = re.split(r'(?i)^(?:subcommands|verbs|commands):?$', self.leat.run(*of, '--help').stdout, flags=re.M)[1]
+        return re.findall(r'^  ([a-z]+)  ', listed, re.M)
 
     def fails(self, *arguments, says, code=1):
         done = self.leat.run(*arguments, check=False)
