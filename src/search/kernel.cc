@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "search/decay.h"
+
 namespace leat::search {
 namespace {
 
@@ -16,9 +18,6 @@ constexpr double kRootFive = 2.23606797749978969641;
 
 double PlaceScale(Index dimensions) { return 2 * std::sqrt(3.0 / static_cast<double>(std::max<Index>(1, dimensions))); }
 
-// (1 + s) e^-s / 3: minus the derivative of Matern(s) over s.
-double Fall(double scaled) { return (1 + scaled) * std::exp(-scaled) / 3; }
-
 }  // namespace
 
 double Difference(Metric metric, double a, double b) {
@@ -26,7 +25,7 @@ double Difference(Metric metric, double a, double b) {
   return metric == Metric::kCategory ? (a != b ? 1 : 0) : std::abs(a - b);
 }
 
-ArrayXd Matern(const ArrayXd& scaled) { return (1 + scaled + scaled.square() / 3) * (-scaled).exp(); }
+ArrayXd Matern(const ArrayXd& scaled) { return (1 + scaled + scaled.square() / 3) * Decay(scaled); }
 
 MatrixXd Places(const std::vector<Metric>& metrics, const MatrixXd& points) {
   MatrixXd places = PlaceScale(points.rows()) * (points.array() - 0.5);
@@ -96,7 +95,7 @@ Kernel::Sloped Kernel::WithSlope(const MatrixXd& ours, const VectorXd& point) co
       differences(i, k) = std::isnan(difference) ? 0 : difference;
       sloped.slopes(i, k) = main_scales_[k] * distance;
     }
-    const ArrayXd scaled = sloped.slopes.col(k), decay = (-scaled).exp();
+    const ArrayXd scaled = sloped.slopes.col(k), decay = Decay(scaled);
     main += (1 + scaled + scaled.square() / 3) * decay;
     sloped.slopes.col(k) =
         (-main_ / 3 * main_scales_[k] * main_scales_[k]) * (1 + scaled) * decay * differences.col(k).array();
@@ -105,8 +104,10 @@ Kernel::Sloped Kernel::WithSlope(const MatrixXd& ours, const VectorXd& point) co
   const VectorXd place = Places(metrics_, point);
   const ArrayXd products = places.transpose() * place;
   const ArrayXd scaled = squares.array().sqrt() * kRootFive;
-  sloped.covariances = signal_ * Matern(scaled) + main_ * main + products * (linear_ + quadratic_ * products);
-  const ArrayXd fall = scaled.unaryExpr(&Fall) * (-5 * signal_);
+  const ArrayXd decay = Decay(scaled);
+  sloped.covariances = signal_ * (1 + scaled + scaled.square() / 3) * decay + main_ * main +
+                       products * (linear_ + quadratic_ * products);
+  const ArrayXd fall = (1 + scaled) * decay * (-5.0 / 3 * signal_);
   const ArrayXd rise = PlaceScale(dimensions) * (linear_ + 2 * quadratic_ * products);
   for (Index k = 0; k < dimensions; ++k) {
     sloped.slopes.col(k).array() += inverse_squares_[k] * fall * differences.col(k).array();

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "search/decay.h"
 #include "search/lbfgs.h"
 
 namespace leat::search {
@@ -85,14 +86,14 @@ MatrixXd MarginalLikelihood::CovarianceOf(const Hyperparameters& hyperparameters
   using H = Hyperparameters;
   const VectorXd inverse_squares = (-2 * hyperparameters.logs.head(dimensions_).array()).exp();
   scaled_ = (squares_ * inverse_squares).array().sqrt() * kRootFive;
-  signal_ = hyperparameters.Of(H::kSignal) * Matern(scaled_);
+  signal_decays_ = Decay(scaled_);
+  signal_ = hyperparameters.Of(H::kSignal) * (1 + scaled_ + scaled_.square() / 3) * signal_decays_;
   main_ = ArrayXd::Zero(squares_.rows());
   for (Index k = 0; k < dimensions_; ++k) {
     auto scaled = scaled_differences_.col(k).array();
-    auto decay = decays_.col(k).array();
     scaled = differences_.col(k).array() * (kRootFive * std::exp(-hyperparameters.logs[dimensions_ + k]));
-    decay = (-scaled).exp();
-    main_ += (1 + scaled + scaled.square() / 3) * decay;
+    Decay(scaled.data(), decays_.col(k).data(), scaled.size());
+    main_ += (1 + scaled + scaled.square() / 3) * decays_.col(k).array();
   }
   main_ *= hyperparameters.Of(H::kMain) / static_cast<double>(dimensions_);
   const double linear = hyperparameters.Of(H::kLinear), quadratic = hyperparameters.Of(H::kQuadratic);
@@ -138,7 +139,7 @@ double MarginalLikelihood::operator()(const VectorXd& logs, VectorXd& gradient) 
   by(H::kQuadratic) = hyperparameters.Of(H::kQuadratic) * (slopes.array() * products_.array().square()).sum();
 
   const ArrayXd inverse_squares = (-2 * logs.head(dimensions_).array()).exp();
-  const VectorXd by_square = by_pair * (5.0 / 3 * signal) * (1 + scaled_) * (-scaled_).exp();
+  const VectorXd by_square = by_pair * (5.0 / 3 * signal) * (1 + scaled_) * signal_decays_;
   gradient.head(dimensions_) = inverse_squares.matrix().cwiseProduct(squares_.transpose() * by_square);
   for (Index k = 0; k < dimensions_; ++k) {
     const auto scaled = scaled_differences_.col(k).array();

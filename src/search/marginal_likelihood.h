@@ -31,7 +31,8 @@ class MarginalLikelihood {
   // A row for each pair of points, in the order of the columns of a lower triangle, and a column for each dimension.
   Eigen::MatrixXd differences_, squares_;
   Eigen::MatrixXd scaled_differences_, decays_;  // of the main effects
-  Eigen::ArrayXd scaled_, signal_, main_;        // of each pair: scaled distance, the terms of the covariance
+  // Of each pair: the scaled distance and its decay, the terms of the covariance.
+  Eigen::ArrayXd scaled_, signal_decays_, signal_, main_;
   Eigen::MatrixXd products_;                     // of places
 };
 
