@@ -18,8 +18,7 @@ class DaemonDataWatcher final : public tuner::DataWatcher {
   std::optional<tuner::DataState> Look(const std::vector<std::string>& file_system_ids) override;
 
   // What `status`, the daemon's answer, says of them `seconds` after the last look.
-  std::optional<tuner::DataState> Read(const nlohmann::json& status, const std::vector<std::string>& file_system_ids,
-                                       double seconds);
+  tuner::DataState Read(const nlohmann::json& status, const std::vector<std::string>& file_system_ids, double seconds);
 
  private:
   const std::string state_directory_;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
@@ -215,6 +216,25 @@ jobs::RunOptions JobArguments::Options() const {
                          : requirements == "refuse" ? jobs::Requirements::kRefuse
                                                     : jobs::Requirements::kIgnore;
   return options;
+}
+
+void AddJobOptions(CLI::App& verb, JobArguments& arguments) {
+  if (const char* python = std::getenv("LEAT_PYTHON")) arguments.python = python;
+  verb.add_option("--state-dir", arguments.state_directory, "where jobs and file systems are kept");
+  verb.add_flag("--detach", arguments.detach, "submit it and come back at once; the supervisor runs it");
+  verb.add_flag("--accelerate", arguments.accelerate,
+                "mount File mode channels instead of copying them; the script cannot write there");
+  verb.add_flag("--no-sandbox", arguments.no_sandbox,
+                "without namespaces: no /opt/ml, the SM_* variables point into each job's directory");
+  verb.add_flag("--pass-credentials", arguments.pass_credentials,
+                "give the script temporary credentials of yours, for boto3 and other AWS clients");
+  verb.add_option("--file-mode-connections", arguments.file_mode_connections, "downloads at once in File mode (64)")
+      ->check(CLI::Range(1, 1024));
+  verb.add_option("--python", arguments.python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
+  verb.add_option("--requirements", arguments.requirements,
+                  "a requirements.txt beside the script: ignore (with a warning), install (for the job alone, by pip) "
+                  "or refuse")
+      ->check(CLI::IsMember({"ignore", "install", "refuse"}));
 }
 
 std::string JobArguments::StateDirectory() const {

@@ -3,6 +3,7 @@
 // tune and jobs share. DaemonFileSystems and JobRepositories: any thread.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -69,10 +70,12 @@ class JobRepositories final : public jobs::RepositoryFactory {
 struct JobArguments {
   std::string request_path, state_directory, python = "python3", requirements = "ignore";
   unsigned file_mode_connections = 64;
-  bool json = false, no_sandbox = false, detach = false, pass_credentials = false;
+  bool json = false, no_sandbox = false, detach = false, pass_credentials = false, accelerate = false;
   jobs::RunOptions Options() const;
   std::string StateDirectory() const;
 };
+// All of them but the request's path and --json, whose help differs.
+void AddJobOptions(CLI::App& verb, JobArguments& arguments);
 // A request from a file of JSON. Large enough that what is too long in it is told by its name.
 inline constexpr size_t kRequestBytesMax = 64u << 20;
 Result<nlohmann::json> ReadRequest(const std::string& path);

@@ -4,13 +4,13 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <iterator>
 #include <cstdio>
-#include <cstdlib>
+#include <iterator>
 #include <thread>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/accelerate.h"
 #include "cli/job_credentials.h"
 #include "cli/job_services.h"
 #include "cli/supervisor_process.h"
@@ -80,11 +80,12 @@ Result<jobs::JobState> FollowToEnd(jobs::JobFollower& follower, SupervisorClient
 
 int RunTrain(const JobArguments& arguments, const TrainFlags& flags) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // the script runs as the same user: /proc/PID/environ holds AWS secrets
-  const auto request = ReadTrainRequest(arguments, flags);
+  auto request = ReadTrainRequest(arguments, flags);
   if (!request) {
     Complain("train", request.error());
     return 2;
   }
+  if (arguments.accelerate) request = Accelerated("train", std::move(*request));
   if (flags.print_request) {
     std::printf("%s\n", request->dump(2, ' ', false, Json::error_handler_t::replace).c_str());
     return 0;
@@ -148,24 +149,11 @@ int RunTrain(const JobArguments& arguments, const TrainFlags& flags) {
 void AddTrainCommand(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<JobArguments>();
   auto flags = std::make_shared<TrainFlags>();
-  if (const char* python = std::getenv("LEAT_PYTHON")) arguments->python = python;
   CLI::App* verb = app.add_subcommand("train", "Run a training job: a SageMaker CreateTrainingJob request");
   verb->add_option("JOB.json", arguments->request_path, "the request; or flags in its place, from --script on");
-  verb->add_option("--state-dir", arguments->state_directory, "where jobs and file systems are kept");
   verb->add_flag("--json", arguments->json,
                  "print the DescribeTrainingJob answer at the end; the log goes to standard error");
-  verb->add_flag("--detach", arguments->detach, "submit the job and return; the supervisor runs it");
-  verb->add_flag("--no-sandbox", arguments->no_sandbox,
-                 "without a namespace: no /opt/ml, the SM_* variables point into the job's directory");
-  verb->add_flag("--pass-credentials", arguments->pass_credentials,
-                 "give the script temporary credentials of yours, for boto3 and other AWS clients");
-  verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
-      ->check(CLI::Range(1, 1024));
-  verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
-  verb->add_option("--requirements", arguments->requirements,
-                   "a requirements.txt beside the script: ignore (with a warning), install (for the job alone, by pip) "
-                   "or refuse")
-      ->check(CLI::IsMember({"ignore", "install", "refuse"}));
+  AddJobOptions(*verb, *arguments);
   AddTrainRequestOptions(*verb, *flags);
   verb->footer(
       "Examples:\n  leat train job.json && leat jobs describe my-job\n"

@@ -9,10 +9,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/accelerate.h"
 #include "cli/daemon_client.h"
 #include "jobs/job_store.h"
-#include "jobs/stoppable.h"
-#include "jobs/transfer.h"
 #include "model/repository_url.h"
 
 namespace leat::cli {
@@ -22,7 +21,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr size_t kJobNameMax = 63;
-constexpr uint32_t kListedMax = 10;  // keys: two different ones tell enough
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 bool IsUrl(const std::string& text) { return StartsWith(text, "s3://") || StartsWith(text, "file://"); }
@@ -71,14 +69,6 @@ std::string DefaultJobName(const std::string& script, int64_t now_ns) {
   base.resize(std::min(base.size(), kJobNameMax - time.size() - 1));
   while (!base.empty() && base.back() == '-') base.pop_back();
   return (base.empty() ? "job" : base) + "-" + time;
-}
-
-Json MountedSource(const std::string& id, const std::string& directory) {
-  return {{"FileSystemDataSource",
-           {{"FileSystemType", "FSxLustre"},
-            {"FileSystemAccessMode", "ro"},
-            {"FileSystemId", id},
-            {"DirectoryPath", directory}}}};
 }
 
 Json PlainDirectory(const std::string& path) {
@@ -176,48 +166,6 @@ Status CheckExists(const std::string& flag, const std::string& path, bool is_dir
               flag + ": " + path + " is no " + kind + hint);
 }
 
-std::string ModeOf(const Json& request, const Json& channel) {
-  if (const auto own = channel.find("InputMode"); own != channel.end() && own->is_string()) return *own;
-  const auto algorithm = request.find("AlgorithmSpecification");
-  if (algorithm == request.end() || !algorithm->is_object()) return "";
-  const auto mode = algorithm->find("TrainingInputMode");
-  return mode != algorithm->end() && mode->is_string() ? mode->get<std::string>() : "";
-}
-
-std::string TextOf(const Json& object, const char* member) {
-  const auto found = object.find(member);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-// The S3Uri of a File mode channel of a prefix, else "".
-std::string PrefixOf(const Json& request, const Json& channel) {
-  if (!channel.is_object() || ModeOf(request, channel) != "File") return "";
-  const auto source = channel.find("DataSource");
-  if (source == channel.end() || !source->is_object() || !source->contains("S3DataSource")) return "";
-  const Json& s3 = (*source)["S3DataSource"];
-  if (!s3.is_object() || source->size() != 1 || TextOf(s3, "S3DataType") != "S3Prefix") return "";
-  const std::string uri = TextOf(s3, "S3Uri");
-  return IsUrl(uri) ? uri : "";
-}
-
-// Why the channel must be downloaded; "": it need not be.
-std::string WhyNot(const Json& request, const Json& channel, const std::string& uri, const FolderTest& names_folder) {
-  const Json& s3 = channel["DataSource"]["S3DataSource"];
-  const auto resources = request.find("ResourceConfig");
-  const Json count =
-      resources != request.end() && resources->is_object() ? resources->value("InstanceCount", Json(1)) : Json(1);
-  if (TextOf(s3, "S3DataDistributionType") == "ShardedByS3Key" && count != 1) {
-    return "ShardedByS3Key gives each of several hosts its part, and a mount gives each all";
-  }
-  if (const auto url = RepositoryUrl::Parse(uri); !url) return url.error().message;
-  const bool is_folder = uri.back() == '/' || !StartsWith(uri, "s3://") || uri.find('/', 5) == std::string::npos;
-  if (is_folder) return "";
-  const auto answer = names_folder(uri);
-  if (!answer) return "whether it names a folder could not be told: " + answer.error().message;
-  return *answer ? ""
-                 : "it does not name a folder: other keys than those below " + uri + "/ begin with it, or none does";
-}
-
 }  // namespace
 
 bool TrainFlags::HasRequest() const {
@@ -259,8 +207,6 @@ void AddTrainRequestOptions(CLI::App& verb, TrainFlags& flags) {
   one("--instance-count", flags.instance_count, "N", "hosts, all on this machine (1)");
   one("--max-runtime", flags.max_runtime_s, "SECONDS", "stop the job then (86400)");
   one("--checkpoint-uri", flags.checkpoint_uri, "s3://...|DIR", "keep /opt/ml/checkpoints there, and begin with it");
-  verb.add_flag("--accelerate", flags.accelerate,
-                "mount File mode channels instead of copying them; the script cannot write there");
   verb.add_flag("--print-request", flags.print_request, "print the CreateTrainingJob request and run nothing");
 }
 
@@ -311,44 +257,11 @@ Status CheckLocalPaths(const TrainFlags& flags, const TrainSurroundings& surroun
   for (const auto& text : flags.inputs) {
     LEAT_ASSIGN_OR_RETURN(const Json channel, ChannelOf(text, flags, here));
     const Json source = channel["DataSource"].value("FileSystemDataSource", Json::object());
-    if (TextOf(source, "FileSystemType") != "EFS") continue;
-    LEAT_RETURN_IF_ERROR(CheckExists("--input " + text, TextOf(source, "DirectoryPath"), true,
+    if (source.value("FileSystemType", "") != "EFS") continue;
+    LEAT_RETURN_IF_ERROR(CheckExists("--input " + text, source.value("DirectoryPath", ""), true,
                                      "; an input is a directory, an s3:// URL or a file system's fs-... id"));
   }
   return {};
-}
-
-AcceleratedRequest AccelerateChannels(Json request, const FolderTest& names_folder) {
-  AcceleratedRequest result;
-  if (request.is_object() && request.contains("InputDataConfig") && request["InputDataConfig"].is_array()) {
-    for (Json& channel : request["InputDataConfig"]) {
-      const std::string uri = PrefixOf(request, channel);
-      if (uri.empty()) continue;
-      if (const std::string why = WhyNot(request, channel, uri, names_folder); !why.empty()) {
-        result.warnings.push_back("channel " + TextOf(channel, "ChannelName") + " is copied as before, " + uri + ": " +
-                                  why);
-        continue;
-      }
-      channel["DataSource"] = MountedSource(uri, "/");
-      channel["InputMode"] = "File";
-    }
-  }
-  result.request = std::move(request);
-  return result;
-}
-
-Result<bool> NamesFolder(const std::string& uri, const Json& environment) {
-  const auto location = jobs::LocationOf(uri);
-  JobRepositories repositories([&] { return environment; });
-  LEAT_ASSIGN_OR_RETURN(const jobs::Repository repository, repositories.Open(location.repository, 1));
-  env::ListRequest request;
-  request.prefix = location.key;
-  request.delimiter = "/";
-  request.keys_max = kListedMax;
-  LEAT_ASSIGN_OR_RETURN(const auto page, jobs::AwaitUnlessStopped<env::ListPage>(
-                                             {}, [&](auto done) { repository.store->List(request, std::move(done)); }));
-  return page.objects.empty() && page.next_token.empty() && page.common_prefixes.size() == 1 &&
-         page.common_prefixes[0] == location.key + "/";
 }
 
 Result<Json> ReadTrainRequest(const JobArguments& arguments, const TrainFlags& flags) {
@@ -369,11 +282,7 @@ Result<Json> ReadTrainRequest(const JobArguments& arguments, const TrainFlags& f
     LEAT_ASSIGN_OR_RETURN(request, TrainRequest(flags, surroundings));
     LEAT_RETURN_IF_ERROR(CheckLocalPaths(flags, surroundings));
   }
-  if (!flags.accelerate) return request;
-  AcceleratedRequest accelerated = AccelerateChannels(
-      std::move(request), [](const std::string& uri) { return NamesFolder(uri, CallerEnvironment()); });
-  for (const auto& warning : accelerated.warnings) ComplainLines("train", "warning: " + warning);
-  return std::move(accelerated.request);
+  return request;
 }
 
 }  // namespace leat::cli

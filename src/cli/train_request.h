@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `leat train` without a file: its flags as a CreateTrainingJob request; and --accelerate. Any thread.
+// `leat train` without a file: its flags as a CreateTrainingJob request. Any thread.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -19,12 +18,12 @@ struct TrainFlags {
   std::string script, source_dir, image, output, name, input_mode, instance_type, checkpoint_uri;
   std::vector<std::string> hyperparameters, inputs, metrics, environment;  // NAME=VALUE
   std::optional<int64_t> instance_count, max_runtime_s;
-  bool accelerate = false, print_request = false;
+  bool print_request = false;
   // Whether anything is given that stands in a request.
   bool HasRequest() const;
 };
 
-// --script and all that goes with it, --accelerate and --print-request.
+// --script and all that goes with it, and --print-request.
 void AddTrainRequestOptions(CLI::App& verb, TrainFlags& flags);
 
 // What a request from flags takes from around it.
@@ -41,22 +40,7 @@ Result<nlohmann::json> TrainRequest(const TrainFlags& flags, const TrainSurround
 // kNotFound: a script, a source directory or an input of this machine that is not there. Blocking.
 Status CheckLocalPaths(const TrainFlags& flags, const TrainSurroundings& surroundings);
 
-// Whether all keys that begin with an S3 prefix lie in the folder of that name.
-using FolderTest = std::function<Result<bool>(const std::string& uri)>;
-
-struct AcceleratedRequest {
-  nlohmann::json request;
-  std::vector<std::string> warnings;  // of channels that could be accelerated but for something
-};
-// Every S3Prefix channel in File mode becomes a FileSystemDataSource of the same data: a Leat mount, read-only. The
-// rest stays as it is. `names_folder` is asked of prefixes that do not end with a slash. Pure but for it.
-AcceleratedRequest AccelerateChannels(nlohmann::json request, const FolderTest& names_folder);
-
-// Asks the repository: one LIST, with the credentials of `environment` (see JobRepositories). Blocking.
-Result<bool> NamesFolder(const std::string& uri, const nlohmann::json& environment);
-
-// The request that `leat train` was given, from its file or its flags, accelerated when asked; warnings go to standard
-// error. kInvalidArgument: neither or both are given. Blocking.
+// The request that `leat train` was given, from its file or its flags. kInvalidArgument: neither or both are given. Blocking.
 Result<nlohmann::json> ReadTrainRequest(const JobArguments& arguments, const TrainFlags& flags);
 
 }  // namespace leat::cli

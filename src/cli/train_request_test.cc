@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/accelerate.h"
 #include "model/training_job.h"
 
 namespace leat::cli {
@@ -29,14 +30,6 @@ std::string Refusal(const TrainFlags& flags) {
   if (request) return "none";
   EXPECT_EQ(request.error().code, ErrorCode::kInvalidArgument);
   return request.error().message;
-}
-
-Json Mounted(const std::string& id, const std::string& directory) {
-  return {{"FileSystemDataSource",
-           {{"FileSystemType", "FSxLustre"},
-            {"FileSystemAccessMode", "ro"},
-            {"FileSystemId", id},
-            {"DirectoryPath", directory}}}};
 }
 
 TEST(TrainRequestTest, AScriptAloneIsAWholeRequest) {
@@ -86,11 +79,11 @@ TEST(TrainRequestTest, InputsAreDirectoriesRepositoriesAndFileSystems) {
   const auto source = [&](size_t i) { return channels[i]["DataSource"]["FileSystemDataSource"]; };
   EXPECT_EQ(source(0)["FileSystemType"], "EFS");
   EXPECT_EQ(source(0)["DirectoryPath"], "/home/data");
-  EXPECT_EQ(channels[1]["DataSource"], Mounted("s3://bkt/images", "/"));
-  EXPECT_EQ(channels[2]["DataSource"], Mounted("fs-0123456789abcdef0", "/"));
-  EXPECT_EQ(channels[3]["DataSource"], Mounted("fs-0123456789abcdef0", "/train"));
+  EXPECT_EQ(channels[1]["DataSource"], MountedSource("s3://bkt/images", "/"));
+  EXPECT_EQ(channels[2]["DataSource"], MountedSource("fs-0123456789abcdef0", "/"));
+  EXPECT_EQ(channels[3]["DataSource"], MountedSource("fs-0123456789abcdef0", "/train"));
   EXPECT_EQ(source(4)["DirectoryPath"], "/home/me/fs-notes/x");
-  EXPECT_EQ(channels[5]["DataSource"], Mounted("file:///srv/data", "/"));
+  EXPECT_EQ(channels[5]["DataSource"], MountedSource("file:///srv/data", "/"));
 }
 
 TEST(TrainRequestTest, AnInputModeMakesS3Channels) {
@@ -145,73 +138,6 @@ TEST(TrainRequestTest, AFileAndFlagsExcludeEachOther) {
   EXPECT_THAT(ReadTrainRequest(arguments, {}).error().message, HasSubstr("leat train --script FILE.py"));
   arguments.request_path = "job.json";
   EXPECT_THAT(ReadTrainRequest(arguments, {.script = "a.py"}).error().message, HasSubstr("given twice: job.json"));
-}
-
-Json S3Channel(const std::string& uri) {
-  return {{"ChannelName", "c"}, {"DataSource", {{"S3DataSource", {{"S3DataType", "S3Prefix"}, {"S3Uri", uri}}}}}};
-}
-
-Json JobOf(const Json& channel, const std::string& mode = "File") {
-  return {{"AlgorithmSpecification", {{"TrainingInputMode", mode}}}, {"InputDataConfig", {channel}}};
-}
-
-AcceleratedRequest Accelerated(const Json& request, Result<bool> is_folder = false) {
-  return AccelerateChannels(request, [&](const std::string&) { return is_folder; });
-}
-
-TEST(AccelerateTest, FileModePrefixesBecomeMounts) {
-  for (const char* uri : {"s3://bkt/p/", "s3://bkt", "s3://bkt/", "file:///srv/data"}) {
-    const auto result = Accelerated(JobOf(S3Channel(uri)));
-    EXPECT_EQ(result.request["InputDataConfig"][0]["DataSource"], Mounted(uri, "/"));
-    EXPECT_TRUE(result.warnings.empty());
-  }
-  const auto folder = Accelerated(JobOf(S3Channel("s3://bkt/p/train")), true);
-  EXPECT_EQ(folder.request["InputDataConfig"][0]["DataSource"], Mounted("s3://bkt/p/train", "/"));
-  Json own = S3Channel("s3://bkt/p/");
-  own["InputMode"] = "File";
-  own["ContentType"] = "text/csv";
-  const Json channel = Accelerated(JobOf(own, "Pipe")).request["InputDataConfig"][0];
-  EXPECT_EQ(channel["DataSource"], Mounted("s3://bkt/p/", "/"));
-  EXPECT_EQ(channel["InputMode"], "File");
-  EXPECT_EQ(channel["ContentType"], "text/csv");
-}
-
-TEST(AccelerateTest, PrefixesThatNameNoFolderStayAndAreTold) {
-  const Json request = JobOf(S3Channel("s3://bkt/p/train"));
-  auto result = Accelerated(request, false);
-  EXPECT_EQ(result.request, request);
-  ASSERT_EQ(result.warnings.size(), 1u);
-  EXPECT_THAT(result.warnings[0],
-              HasSubstr("channel c is copied as before, s3://bkt/p/train: it does not name a folder"));
-  result = Accelerated(request, Fail(ErrorCode::kDenied, "access denied"));
-  EXPECT_EQ(result.request, request);
-  EXPECT_THAT(result.warnings[0], HasSubstr("access denied"));
-}
-
-TEST(AccelerateTest, WhatIsNoFileModePrefixStaysUntold) {
-  Json manifest = S3Channel("s3://bkt/m");
-  manifest["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile";
-  Json fast = S3Channel("s3://bkt/p/");
-  fast["InputMode"] = "FastFile";
-  const Json mounted = {{"ChannelName", "c"}, {"DataSource", Mounted("fs-1", "/")}};
-  for (const Json& request :
-       {JobOf(manifest), JobOf(fast), JobOf(mounted), JobOf(S3Channel("s3://bkt/p/"), "Pipe"), JobOf(5),
-        JobOf({{"DataSource", 3}}), Json::object(), Json(), Json{{"InputDataConfig", 1}}}) {
-    const auto result = Accelerated(request, true);
-    EXPECT_EQ(result.request, request);
-    EXPECT_TRUE(result.warnings.empty());
-  }
-}
-
-TEST(AccelerateTest, AShareOfAHostCannotBeMounted) {
-  Json channel = S3Channel("s3://bkt/p/");
-  channel["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key";
-  Json request = JobOf(channel);
-  EXPECT_EQ(Accelerated(request).request["InputDataConfig"][0]["DataSource"], Mounted("s3://bkt/p/", "/"));
-  request["ResourceConfig"]["InstanceCount"] = 2;
-  const auto result = Accelerated(request);
-  EXPECT_EQ(result.request, request);
-  EXPECT_THAT(result.warnings.at(0), HasSubstr("ShardedByS3Key"));
 }
 
 }  // namespace

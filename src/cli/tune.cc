@@ -4,10 +4,10 @@
 #include <sys/prctl.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 
 #include "base/log.h"
+#include "cli/accelerate.h"
 #include "cli/job_credentials.h"
 #include "cli/job_services.h"
 #include "cli/study_follower.h"
@@ -22,19 +22,20 @@ namespace {
 
 int RunTune(const JobArguments& arguments) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // the script runs as the same user: /proc/PID/environ holds AWS secrets
-  const auto request = ReadRequest(arguments.request_path);
+  auto request = ReadRequest(arguments.request_path);
   if (!request) {
     Complain("tune", request.error());
     return 2;
   }
+  if (arguments.accelerate) request = Accelerated("tune", std::move(*request));
   TuningJobCheck check = CheckTuningJob(*request);
   for (size_t i = 0; i < check.job.definitions.size(); ++i) {
     const TuningDefinition& definition = check.job.definitions[i];
     const TrainingJob child = CheckTrainingJob(ChildRequest(check.job, definition, "child", {})).job;
     for (auto& problem : jobs::MetricReader::Check(child.metrics)) {
-      problem.path = (definition.name.empty() ? "TrainingJobDefinition."
-                                              : "TrainingJobDefinitions[" + std::to_string(i) + "].") +
-                     problem.path;
+      problem.path =
+          (definition.name.empty() ? "TrainingJobDefinition." : "TrainingJobDefinitions[" + std::to_string(i) + "].") +
+          problem.path;
       check.problems.push_back(std::move(problem));
     }
   }
@@ -73,24 +74,11 @@ int RunTune(const JobArguments& arguments) {
 
 void AddTuneCommand(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<JobArguments>();
-  if (const char* python = std::getenv("LEAT_PYTHON")) arguments->python = python;
   CLI::App* verb = app.add_subcommand("tune", "Run a tuning job: a SageMaker CreateHyperParameterTuningJob request");
   verb->add_option("TUNING.json", arguments->request_path, "the request")->required();
-  verb->add_option("--state-dir", arguments->state_directory, "where jobs and file systems are kept");
   verb->add_flag("--json", arguments->json,
                  "print the DescribeHyperParameterTuningJob answer at the end; progress goes to standard error");
-  verb->add_flag("--detach", arguments->detach, "come back at once; leat tunings follow shows how it goes");
-  verb->add_flag("--no-sandbox", arguments->no_sandbox,
-                 "without namespaces: no /opt/ml, the SM_* variables point into each job's directory");
-  verb->add_flag("--pass-credentials", arguments->pass_credentials,
-                 "give the script temporary credentials of yours, for boto3 and other AWS clients");
-  verb->add_option("--file-mode-connections", arguments->file_mode_connections, "downloads at once in File mode (64)")
-      ->check(CLI::Range(1, 1024));
-  verb->add_option("--python", arguments->python, "the interpreter for .py scripts (python3, or $LEAT_PYTHON)");
-  verb->add_option("--requirements", arguments->requirements,
-                   "a requirements.txt beside the script: ignore (with a warning), install (for the job alone, by pip) "
-                   "or refuse")
-      ->check(CLI::IsMember({"ignore", "install", "refuse"}));
+  AddJobOptions(*verb, *arguments);
   verb->footer("Example:\n  leat tune tuning-job.json --detach && leat tunings follow my-tuning-job");
   verb->callback([arguments, &exit_code] { exit_code = RunCaught("tune", [&] { return RunTune(*arguments); }); });
 }

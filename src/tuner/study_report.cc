@@ -289,6 +289,7 @@ Json DescribeTuningJob(const std::string& name, const Study& study) {
   if (const Trial* best = BestTrial(study)) description["BestTrainingJob"] = SummarizeTrial(study, *best);
   description["LeatTrainingJobs"] = std::move(children);
   description["LeatRandomSeed"] = study.seed;
+  if (!study.schedule.empty()) description["LeatWaiting"] = study.schedule;
   if (!study.completed_by.empty()) description["LeatCompletedBy"] = study.completed_by;
   if (!study.warnings.empty()) description["LeatWarnings"] = study.warnings;
   return description;

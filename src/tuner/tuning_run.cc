@@ -29,7 +29,7 @@ using Strategy = TuningJob::Strategy;
 constexpr std::chrono::milliseconds kPoll{200};
 constexpr std::chrono::milliseconds kAfterFailure{2000};  // of the store or the supervisor
 constexpr std::chrono::seconds kLookAtData{2};
-constexpr std::chrono::seconds kSettleData{5};      // then a training job that has just begun reads, if it ever does
+constexpr std::chrono::seconds kTellAgain{10};      // why it waits, with later numbers
 constexpr std::chrono::seconds kRunAgainAfter{10};  // after each attempt that was lost
 constexpr uint32_t kAttemptsMax = 3;                // of a training job that is lost by no fault of its script
 constexpr size_t kFailuresInARow = 5;               // from the first on: the others would fail too
@@ -240,15 +240,20 @@ class TuningRun {
 
   Result<bool> WaitsForData() {
     std::string why;
-    if (services_.data && RunningCount() > 0) {
-      const auto now = std::chrono::steady_clock::now();
+    const auto now = std::chrono::steady_clock::now();
+    const bool has_completed =
+        std::ranges::any_of(study().trials, [](const Trial& trial) { return trial.state.status == "Completed"; });
+    if (services_.data && RunningCount() > 0 && !has_completed) {
       if (now - looked_at_data_ >= kLookAtData) {
         looked_at_data_ = now;
         data_ = services_.data->Look(FileSystems());
       }
-      why = WhyWaitForData(data_, RunningCount(), now - launched_at_ < kSettleData);
+      why = WhyWaitForData(data_, RunningCount(), std::chrono::duration_cast<std::chrono::seconds>(now - launched_at_));
     }
-    if (why.empty() != study().schedule.empty()) LEAT_RETURN_IF_ERROR(Record("schedule", {{"text", why}}));
+    if (why.empty() != study().schedule.empty() || (why != study().schedule && now - told_why_ >= kTellAgain)) {
+      told_why_ = now;
+      LEAT_RETURN_IF_ERROR(Record("schedule", {{"text", why}}));
+    }
     return !why.empty();
   }
 
@@ -259,7 +264,6 @@ class TuningRun {
       for (const auto& channel : child.channels) {
         if (channel.file_system && !channel.file_system->is_plain_directory)
           ids.push_back(channel.file_system->file_system_id);
-        if (channel.s3 && channel.input_mode == InputMode::kFastFile) ids.push_back(channel.s3->uri);
       }
     }
     return ids;
@@ -365,7 +369,7 @@ class TuningRun {
   std::vector<search::EarlierStudy> earlier_;
   size_t completed_ = 0;                  // ends that the median rule has been told of
   std::map<std::string, size_t> judged_;  // reports of each training job
-  std::chrono::steady_clock::time_point looked_at_data_{}, launched_at_{};
+  std::chrono::steady_clock::time_point looked_at_data_{}, launched_at_{}, told_why_{};
   std::string told_failure_;
   std::optional<DataState> data_;
 };

@@ -294,17 +294,22 @@ TEST_F(TuningRunTest, ATypeThatIsWrongIsToldNotThrown) {
 }
 
 TEST(DataPacing, WaitsOnlyWhereAnotherJobWouldGainNothing) {
-  DataState cold{.part_here = 0.2, .part_waiting = 0.8};
-  EXPECT_THAT(WhyWaitForData(cold, 2, false), testing::HasSubstr("20 % of the data is here, and the 2 running jobs"));
-  EXPECT_EQ(WhyWaitForData(cold, 0, true), "");  // somebody must fetch it
-  EXPECT_EQ(WhyWaitForData(std::nullopt, 2, true), "");
+  using std::chrono::seconds;
+  DataState cold{.part_here = 0.2, .part_waiting = 0.8, .readers = 2};
+  EXPECT_THAT(WhyWaitForData(cold, 2, seconds(9)), testing::HasSubstr("20 % of the data is here, and the 2 running"));
+  EXPECT_EQ(WhyWaitForData(cold, 0, seconds(0)), "");  // somebody must fetch it
+  EXPECT_EQ(WhyWaitForData(std::nullopt, 2, seconds(0)), "");
   cold.part_waiting = 0.1;  // S3 gives more than the running ones take
-  EXPECT_EQ(WhyWaitForData(cold, 2, false), "");
-  EXPECT_THAT(WhyWaitForData(cold, 1, true), testing::HasSubstr("has just begun"));
+  EXPECT_EQ(WhyWaitForData(cold, 2, seconds(9)), "");
+  EXPECT_THAT(WhyWaitForData(cold, 2, seconds(1)), testing::HasSubstr("does not show yet"));
+  cold.readers = 0;
+  EXPECT_THAT(WhyWaitForData(cold, 1, seconds(9)), testing::HasSubstr("does not show yet"));
+  EXPECT_EQ(WhyWaitForData(cold, 1, seconds(60)), "");  // it will never read
   cold = {.part_here = 0.95, .part_waiting = 0.9};
-  EXPECT_EQ(WhyWaitForData(cold, 1, true), "");
+  EXPECT_EQ(WhyWaitForData(cold, 1, seconds(0)), "");
   cold = {.part_here = 0.2, .part_waiting = 0.9, .fits = false};
-  EXPECT_EQ(WhyWaitForData(cold, 1, true), "");
+  EXPECT_EQ(WhyWaitForData(cold, 1, seconds(0)), "");
+  EXPECT_NE(WhyWaitForData(DataState{.part_here = 1, .is_listed = false}, 1, seconds(0)), "");
 }
 
 TEST_F(TuningRunTest, AStoppedOneIsResumed) {

@@ -17,8 +17,8 @@ namespace leat::tuner {
 // another number of hyperparameters, one of another kind); the text names it.
 Result<std::vector<search::EarlierStudy>> LoadWarmStart(const TuningJob& job, jobs::JobStore& store);
 
-// The summary of the best training job of a study and its parents, of a study that starts from IdenticalDataAndAlgorithm;
-// nothing: it does not, or there is none.
+// The summary of the best training job of a study and its parents, of a study that starts from
+// IdenticalDataAndAlgorithm; nothing: it does not, or there is none.
 std::optional<Json> OverallBestTrainingJob(const std::string& name, const Study& study, jobs::JobStore& store);
 
 }  // namespace leat::tuner

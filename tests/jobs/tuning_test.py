@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../harness'))
 from harness import LEAT, wait_for  # noqa: E402
-from job_harness import LONG, JobsTest  # noqa: E402
+from job_harness import LONG, JobsTest, s3_source  # noqa: E402
 
 RANGES = {'ContinuousParameterRanges': [{'Name': 'x', 'MinValue': '-1', 'MaxValue': '1'}],
           'IntegerParameterRanges': [{'Name': 'k', 'MinValue': '1', 'MaxValue': '4'}]}
@@ -134,6 +134,42 @@ class TuningTest(JobsTest):
             done = self.tune(self.tuning('refused', BOWL, ranges=ranges, **warm), check=False)
             self.assertEqual(done.returncode, 2)
             self.assertIn(message, done.stderr)
+
+    # --- the data that they share
+
+    def test_while_the_data_come_from_s3_no_job_is_started_that_would_only_wait(self):
+        for i in range(300):
+            self.server.put('data', f'shared/{i:03}', b'x' * 20_000)
+        script = "mark('began')\nfor name in sorted(os.listdir('/opt/ml/input/data/train')):\n" \
+                 "    open('/opt/ml/input/data/train/' + name, 'rb').read()\nmark('ended'); print('m=1', flush=True)\n"
+        request = self.tuning('shared', script, jobs=4, parallel=4, definition={'InputDataConfig': [
+            {'ChannelName': 'train', 'DataSource': {'FileSystemDataSource': {
+                'FileSystemId': 's3://data/shared/', 'FileSystemType': 'FSxLustre', 'FileSystemAccessMode': 'ro', 'DirectoryPath': '/'}}}]})
+        before = self.server.gets()
+        self.server.faults({'match': {'operation': 'GetObject', 'key_prefix': 'shared/'}, 'count': -1, 'action': {'trickle': 2000}})
+        self.leat.run('tune', self.write(request), '--detach', state_directory=True)
+        waiting = wait_for(lambda: 'would gain nothing' in self.study('shared').get('LeatWaiting', '') and self.study('shared'),
+                           'the plan says why no job is started', LONG)
+        self.assertLess(len(waiting['LeatTrainingJobs']), 4)
+        self.assertRegex(self.leat.run('tunings', 'describe', 'shared', state_directory=True).stdout, r'waiting: \d+ % of the data is here')
+        self.server.control('DELETE', 'faults')
+        done = self.wait_study('shared', 'Completed')
+        self.assertEqual(done['TrainingJobStatusCounters']['Completed'], 4)
+        self.assertNotIn('LeatWaiting', done)
+        self.assertEqual(len(self.marked('ended')), 4)
+        self.assertLessEqual(self.server.gets() - before, 306)  # each object once, whatever there were of jobs
+
+    def test_an_unchanged_request_is_accelerated(self):
+        for i in range(20):
+            self.server.put('data', f'copied/{i}', b'x' * 1000)
+        script = "for name in os.listdir('/opt/ml/input/data/train'):\n" \
+                 "    assert len(open('/opt/ml/input/data/train/' + name).read()) == 1000\n    print('m=1', flush=True)\n"
+        request = self.tuning('accelerated', script, jobs=3, definition={
+            'InputDataConfig': [{'ChannelName': 'train', 'DataSource': s3_source('s3://data/copied/')}]})
+        before = self.server.gets()
+        self.tune(request, '--accelerate')
+        self.assertEqual(self.study('accelerated')['TrainingJobStatusCounters']['Completed'], 3)
+        self.assertEqual(self.server.gets() - before, 20)
 
     # --- endings
 
