@@ -25,6 +25,7 @@
 #include "jobs/describe.h"
 #include "jobs/job_follower.h"
 #include "tuner/study_report.h"
+#include "tuner/warm_start.h"
 
 namespace leat::cli {
 namespace {
@@ -134,7 +135,7 @@ Result<JobKind> KindOf(JobStore& store, const std::string& name) {
 Status DescribeTuning(JobStore& store, const Arguments& arguments) {
   LEAT_ASSIGN_OR_RETURN(const tuner::Study study, tuner::LoadStudy(store, arguments.name));
   if (arguments.json) {
-    PrintJson(tuner::DescribeTuningJob(arguments.name, study));
+    PrintJson(tuner::DescribeWithParents(arguments.name, study, store));
     return {};
   }
   std::printf("%s: %s\n%s", arguments.name.c_str(), study.status.c_str(), tuner::StudyTable(study, 80).c_str());

@@ -18,6 +18,7 @@
 #include "jobs/queued_observer.h"
 #include "tuner/live_table.h"
 #include "tuner/study_report.h"
+#include "tuner/warm_start.h"
 
 namespace leat::cli {
 namespace {
@@ -25,6 +26,8 @@ namespace {
 constexpr std::chrono::milliseconds kPoll{200};
 constexpr std::chrono::milliseconds kDrawAfter{1000};
 constexpr std::chrono::milliseconds kLookAfter{1000};  // how soon a supervisor that has died is followed by another
+
+constexpr size_t kColumnsMin = 20;
 
 winsize TerminalSize() {
   winsize size{};
@@ -156,10 +159,10 @@ int ExitCodeOf(const tuner::Study& study, bool is_interrupted) {
   return study.status == "Completed" ? 0 : is_interrupted ? 130 : 1;
 }
 
-int TellEnd(const std::string& verb, const std::string& name, const tuner::Study& study, bool json,
-            bool is_interrupted) {
+int TellEnd(const std::string& verb, const std::string& name, const tuner::Study& study, jobs::JobStore& store,
+            bool json, bool is_interrupted) {
   if (json) {
-    const Json description = tuner::DescribeTuningJob(name, study);
+    const Json description = tuner::DescribeWithParents(name, study, store);
     std::printf("%s\n", description.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     std::printf("\n%s: %s\n%s", name.c_str(), study.status.c_str(),
@@ -174,7 +177,7 @@ int TellEnd(const std::string& verb, const std::string& name, const tuner::Study
 
 size_t TerminalColumns() {
   const winsize size = TerminalSize();
-  return size.ws_col >= 40 ? size.ws_col : 80;
+  return size.ws_col == 0 ? 80 : std::max<size_t>(size.ws_col, kColumnsMin);
 }
 
 int FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore& store, SupervisorClient& supervisor,
@@ -192,7 +195,7 @@ int FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore
       screen.Draw(name, now);
     });
     screen.Erase();
-    return study ? TellEnd(verb, name, *study, json, stop.load() > 0) : Complain(verb, study.error());
+    return study ? TellEnd(verb, name, *study, store, json, stop.load() > 0) : Complain(verb, study.error());
   }
   const auto at_first = tuner::LoadStudy(store, name);
   if (!at_first) return Complain(verb, at_first.error());
@@ -203,7 +206,7 @@ int FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore
   std::map<std::string, bool> has_ended;
   std::string schedule;
   const auto study = follower.Run([&](const tuner::Study& now) {
-    if (now.schedule != schedule && !now.schedule.empty()) queue.OnWarning(name, "waiting: " + now.schedule);
+    if (schedule.empty() && !now.schedule.empty()) queue.OnWarning(name, "waiting: " + now.schedule);
     schedule = now.schedule;
     for (const auto& trial : now.trials) {
       if (!trial.was_submitted || has_ended[trial.job_name]) continue;
@@ -224,7 +227,7 @@ int FollowStudy(const std::string& verb, const std::string& name, jobs::JobStore
   // The queue's thread stands in a write: only the end of the process ends it.
   if (!is_all_shown && (!json || !study)) LeaveUnread(verb, name, status, exit_code);
   if (!study) return Complain(verb, study.error());
-  TellEnd(verb, name, *study, json, stop.load() > 0);
+  TellEnd(verb, name, *study, store, json, stop.load() > 0);
   std::fflush(stdout);
   if (!is_all_shown) LeaveUnread(verb, name, status, exit_code);
   return exit_code;

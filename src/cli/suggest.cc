@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 
 #include "base/file.h"
@@ -84,7 +86,7 @@ Result<StudyFile> ReadStudy(const std::string& path) {
                         : strategy == "Grid" ? Strategy::kGrid
                                              : Strategy::kBayesian;
   file.seed = static_cast<uint64_t>(reader.Integer(file.json, "", "RandomSeed", false, 0, INT64_MAX).value_or(0));
-  if (const Json* objective = reader.Object(file.json, "", "Objective", false)) {
+  if (const Json* objective = reader.Object(file.json, "", "Objective", true)) {
     file.study.maximize =
         reader.Choice(*objective, "Objective", "Type", true, {"Maximize", "Minimize"}, "Maximize") == "Maximize";
   }
@@ -98,15 +100,23 @@ Result<StudyFile> ReadStudy(const std::string& path) {
   return file;
 }
 
+// What else stands in the file stays there, as do its mode and owner.
 Status WriteStudy(const std::string& path, StudyFile& file) {
-  Json trials = Json::array();
-  for (const auto& trial : file.study.trials) {
-    Json json = {{"HyperParameters", trial.parameters}, {"Status", StatusText(trial.state)}};
-    if (trial.state == search::Trial::State::kCompleted) json["Value"] = trial.objective;
-    trials.push_back(std::move(json));
+  struct stat before {};
+  if (stat(path.c_str(), &before) != 0) return FailErrno(errno, path);
+  Json& trials = file.json["Trials"];
+  if (!trials.is_array()) trials = Json::array();
+  for (size_t i = 0; i < file.study.trials.size(); ++i) {
+    const search::Trial& trial = file.study.trials[i];
+    if (i == trials.size()) trials.push_back({{"HyperParameters", trial.parameters}});
+    trials[i]["Status"] = StatusText(trial.state);
+    if (trial.state == search::Trial::State::kCompleted) trials[i]["Value"] = trial.objective;
   }
-  file.json["Trials"] = std::move(trials);
-  return WriteFileAtomically(path, file.json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n", 0644, true);
+  LEAT_RETURN_IF_ERROR(WriteFileAtomically(path, file.json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n",
+                                           before.st_mode & 0777, true));
+  // Only root can give it back to another.
+  if (chown(path.c_str(), before.st_uid, before.st_gid) != 0 && geteuid() == 0) return FailErrno(errno, path);
+  return {};
 }
 
 Json TrialJson(const search::Study& study, size_t index) {
@@ -159,19 +169,24 @@ std::optional<size_t> BestOf(const search::Study& study) {
 }
 
 Status Suggest(const Arguments& arguments) {
-  const std::string path = AbsoluteOption(arguments.study);
+  std::error_code error;
+  // Of the file itself, so that two names of it have one lock, and a link stays one.
+  const std::string path = std::filesystem::canonical(arguments.study, error).string();
+  if (error)
+    return Fail(ErrorCode::kNotFound, arguments.study + ": " + error.message() + "; a study begins as --help says");
+  if (arguments.show_best) {  // files change all at once
+    LEAT_ASSIGN_OR_RETURN(const StudyFile file, ReadStudy(path));
+    const auto best = BestOf(file.study);
+    if (!best) return Fail(ErrorCode::kNotFound, path + " has no trial with a value yet");
+    std::printf("%s\n", TrialJson(file.study, *best).dump().c_str());
+    return {};
+  }
   const FileDescriptor lock(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!lock.valid()) return FailErrno(errno, path + ".lock");
   while (flock(lock.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return FailErrno(errno, "locking " + path + ".lock");
   }
   LEAT_ASSIGN_OR_RETURN(StudyFile file, ReadStudy(path));
-  if (arguments.show_best) {
-    const auto best = BestOf(file.study);
-    if (!best) return Fail(ErrorCode::kNotFound, path + " has no trial with a value yet");
-    std::printf("%s\n", TrialJson(file.study, *best).dump().c_str());
-    return {};
-  }
   if (!arguments.tells.empty() || !arguments.failures.empty()) {
     for (const auto& text : arguments.tells) LEAT_RETURN_IF_ERROR(Tell(file.study, text));
     for (const uint32_t number : arguments.failures) {

@@ -73,10 +73,7 @@ int Describe(JobStore& store, const Arguments& arguments) {
     if (!arguments.json) return 0;
   }
   if (arguments.json) {
-    Json description = tuner::DescribeTuningJob(arguments.name, *study);
-    if (const auto best = tuner::OverallBestTrainingJob(arguments.name, *study, store))
-      description["OverallBestTrainingJob"] = *best;
-    PrintJson(description);
+    PrintJson(tuner::DescribeWithParents(arguments.name, *study, store));
     return 0;
   }
   std::printf("%s: %s\n%s", arguments.name.c_str(), study->status.c_str(),

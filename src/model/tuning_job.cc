@@ -17,19 +17,23 @@ using Json = nlohmann::json;
 constexpr size_t kNameMax = 32, kRangesMax = 30, kTextMax = 256, kValuesMax = 30;
 constexpr uint64_t kGridMax = 750;  // the service's limit of jobs in one tuning job
 constexpr int64_t kJobsMax = 750, kRandomMax = 10000, kParallelMax = 100, kResourceMax = 20000;
-constexpr size_t kDefinitionsMax = 10, kDefinitionNameMax = 64, kParentsMax = 5;
+constexpr char kObjectiveHyperparameter[] = "_tuning_objective_metric";
+constexpr size_t kDefinitionsMax = 10, kDefinitionNameMax = 64, kParentsMax = 5, kInstanceConfigsMax = 6;
 
 // The whole text as a number; strtod's hexadecimal, inf and nan are not among them.
 template <class Number>
 std::optional<Number> ParseNumber(const std::string& text) {
   Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool has_plus = text.size() > 1 && text[0] == '+' && text[1] != '-';  // which from_chars does not take
+  const auto [end, error] = std::from_chars(text.data() + has_plus, text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if constexpr (std::is_floating_point_v<Number>) {
     if (!std::isfinite(number)) return std::nullopt;
   }
   return number;
 }
+
+bool HasNul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
 Scaling ReadScaling(RequestReader& reader, const Json& value, const std::string& path, ParameterRange& range) {
   const std::string text =
@@ -87,6 +91,8 @@ void ReadCategories(RequestReader& reader, const Json& value, const std::string&
     reader.Problem(path + ".Values", nullptr, "a list of 1 to 30 values is required");
   }
   range.values = reader.TextList(value, path, "Values", kValuesMax, kTextMax);
+  if (std::ranges::any_of(range.values, HasNul))
+    reader.Problem(path + ".Values", &value["Values"], "must not contain NUL, which no argument can have");
   if (std::set<std::string>(range.values.begin(), range.values.end()).size() != range.values.size()) {
     reader.Problem(path + ".Values", &value["Values"], "must not repeat a value");
   }
@@ -122,7 +128,7 @@ void CheckConditions(RequestReader& reader, const std::string& path, const std::
 }
 
 std::set<std::string> FixedNames(const TuningDefinition& definition) {
-  std::set<std::string> names;
+  std::set<std::string> names = {kObjectiveHyperparameter};
   const auto fixed = definition.request.find("StaticHyperParameters");
   if (fixed != definition.request.end() && fixed->is_object()) {
     for (const auto& [name, value] : fixed->items()) names.insert(name);
@@ -174,11 +180,46 @@ void ReadObjective(RequestReader& reader, const Json& parent, const std::string&
 // What is wrong with every child is wrong with the definition: told once, before any job starts.
 void CheckChildren(RequestReader& reader, const TuningJob& job, const TuningDefinition& definition,
                    const std::string& path) {
-  for (auto& problem : CheckTrainingJob(ChildRequest(job, definition, "child", {})).problems) {
-    if (problem.path.rfind("HyperParameters", 0) == 0) problem.path = "Static" + problem.path;
-    problem.path = path + "." + problem.path;
+  std::map<std::string, std::string> tuned;  // with a value of each range
+  for (const auto& range : definition.ranges)
+    tuned[range.name] = range.values.empty() ? range.min_text : range.values.front();
+  for (auto& problem : CheckTrainingJob(ChildRequest(job, definition, "child", tuned)).problems) {
+    if (problem.path == "HyperParameters") {
+      problem.rule += ", StaticHyperParameters and ranges together";
+    } else if (problem.path.starts_with("HyperParameters")) {
+      problem.path = "Static" + problem.path;
+    }
+    if (!problem.path.starts_with("Tags")) problem.path = path + "." + problem.path;
     reader.problems.push_back(std::move(problem));
   }
+}
+
+// HyperParameterTuningResourceConfig: in place of ResourceConfig, with the instances themselves or a list of which the
+// first counts.
+void CheckResources(RequestReader& reader, const TuningDefinition& definition, const std::string& path) {
+  const auto resources = definition.request.find("HyperParameterTuningResourceConfig");
+  if (resources == definition.request.end()) return;
+  const std::string here = path + ".HyperParameterTuningResourceConfig";
+  if (definition.request.contains("ResourceConfig"))
+    reader.Problem(here, &*resources, "is given in place of ResourceConfig, not beside it");
+  if (!resources->is_object()) {
+    reader.Problem(here, &*resources, "must be an object");
+  } else if (resources->contains("InstanceConfigs")) {
+    const Json* list = reader.Array(*resources, here, "InstanceConfigs", true, 1, kInstanceConfigsMax);
+    if (list && !list->front().is_object())
+      reader.Problem(here + ".InstanceConfigs[0]", &list->front(), "must be an object");
+  }
+}
+
+Json ResourcesOf(const Json& given) {
+  Json resources = given;
+  if (!given.is_object()) return resources;
+  const auto list = given.find("InstanceConfigs");
+  if (list != given.end() && list->is_array() && !list->empty() && list->front().is_object())
+    resources.update(list->front());
+  resources.erase("InstanceConfigs");
+  resources.erase("AllocationStrategy");
+  return resources;
 }
 
 // TrainingJobDefinition with the objective and ranges of the tuning job, or TrainingJobDefinitions with their own.
@@ -201,6 +242,16 @@ void ReadDefinitions(RequestReader& reader, const Json& request, const Json& con
     const char* member = has_own ? "HyperParameterRanges" : "ParameterRanges";
     if (const Json* ranges = reader.Object(has_own ? *one : config, path, member, true))
       definition.ranges = ReadParameterRanges(reader, *ranges, path + "." + member, FixedNames(definition));
+    if (config.contains("ParameterRanges") && one->contains("HyperParameterRanges")) {
+      reader.Problem("TrainingJobDefinition.HyperParameterRanges", nullptr,
+                     "must not be given beside HyperParameterTuningJobConfig.ParameterRanges");
+    }
+    if (const auto own = one->find("TuningObjective");
+        own != one->end() && *own != config.value("HyperParameterTuningJobObjective", Json())) {
+      reader.Problem("TrainingJobDefinition.TuningObjective", &*own,
+                     "must be left out or equal HyperParameterTuningJobConfig.HyperParameterTuningJobObjective");
+    }
+    CheckResources(reader, definition, "TrainingJobDefinition");
     CheckChildren(reader, job, definition, "TrainingJobDefinition");
     return;
   }
@@ -233,6 +284,7 @@ void ReadDefinitions(RequestReader& reader, const Json& request, const Json& con
       reader.Problem(path + ".TuningObjective.Type", &one,
                      "must be the same for all definitions: their jobs are compared with each other");
     }
+    CheckResources(reader, definition, path);
     CheckChildren(reader, job, definition, path);
   }
 }
@@ -262,14 +314,25 @@ void ReadHyperband(RequestReader& reader, const Json& config, TuningJob& job) {
   const Json& given = hyperband ? *hyperband : none;
   const auto min = reader.Integer(given, here, "MinResource", false, 1, kResourceMax);
   auto max = reader.Integer(given, here, "MaxResource", false, 1, kResourceMax);
-  if (!max && !job.definitions.empty()) max = EpochsOf(job.definitions.front());
+  if (!max && given.contains("MaxResource")) return;  // and it is told what is wrong with it
+  if (!max && !job.definitions.empty()) {
+    max = EpochsOf(job.definitions.front());
+    if (std::ranges::any_of(job.definitions, [&](const auto& definition) { return EpochsOf(definition) != max; }))
+      max = std::nullopt;
+    if (max && *max > kResourceMax) {
+      const Json shown = *max;
+      reader.Problem("StaticHyperParameters (epochs)", &shown, "must be at most 20000 where MaxResource is not given");
+      return;
+    }
+  }
   if (!max) {
     reader.Problem(here + ".MaxResource", nullptr,
-                   "give it, or a static hyperparameter epochs, numepochs, n-epochs, n_epochs or num_epochs");
+                   "give it, or one static hyperparameter epochs, numepochs, n-epochs, n_epochs or num_epochs, the "
+                   "same in all definitions");
     return;
   }
   job.min_resource = static_cast<uint32_t>(min.value_or(1));
-  job.max_resource = static_cast<uint32_t>(std::min(*max, kResourceMax));
+  job.max_resource = static_cast<uint32_t>(*max);
   if (job.min_resource > job.max_resource) {
     const Json shown = job.min_resource;
     reader.Problem(here + ".MinResource", &shown,
@@ -311,24 +374,29 @@ void ReadLimits(RequestReader& reader, const Json& config, TuningJob& job) {
   job.max_runtime_s = reader.Integer(*limits, path, "MaxRuntimeInSeconds", false, 120, 15768000).value_or(0);
   if (job.strategy == Strategy::kGrid) {
     uint64_t combinations = 0;
+    const std::string ranges_path = job.definitions.size() > 1 || !config.contains("ParameterRanges")
+                                        ? "HyperParameterRanges"
+                                        : "HyperParameterTuningJobConfig.ParameterRanges";
     for (const auto& definition : job.definitions) {
-      const uint64_t of_one = CountGrid(reader, "HyperParameterTuningJobConfig.ParameterRanges", definition);
+      const uint64_t of_one = CountGrid(reader, ranges_path, definition);
       if (of_one == 0) return;
       combinations += of_one;
     }
     if (combinations > kGridMax) {
       const Json shown = "over 750";
-      reader.Problem("HyperParameterTuningJobConfig.ParameterRanges", &shown, "Grid takes at most 750 combinations");
+      reader.Problem(ranges_path, &shown, "Grid takes at most 750 combinations");
     } else if (jobs_max && static_cast<uint64_t>(*jobs_max) != combinations) {
       reader.Problem(path + ".MaxNumberOfTrainingJobs", &(*limits)["MaxNumberOfTrainingJobs"],
                      "must be left out or equal the grid's " + std::to_string(combinations) + " combinations");
     }
     job.jobs_max = static_cast<uint32_t>(combinations);
+    job.is_limited_by_jobs = true;
     return;
   }
-  if (!jobs_max && job.max_runtime_s == 0)
+  if (!limits->contains("MaxNumberOfTrainingJobs") && job.max_runtime_s == 0)
     reader.Problem(path + ".MaxNumberOfTrainingJobs", nullptr, "is required, or MaxRuntimeInSeconds is");
   job.jobs_max = static_cast<uint32_t>(jobs_max.value_or(most));
+  job.is_limited_by_jobs = jobs_max.has_value();
   if (jobs_max && job.parallel_max > *jobs_max)
     job.warnings.push_back("MaxParallelTrainingJobs is greater than MaxNumberOfTrainingJobs, which holds");
 }
@@ -392,6 +460,7 @@ void ReadWarmStart(RequestReader& reader, const Json& request, TuningJob& job) {
 std::vector<ParameterRange> ReadParameterRanges(RequestReader& reader, const Json& ranges, const std::string& path,
                                                 std::set<std::string> taken) {
   std::vector<ParameterRange> read;
+  const size_t problems_before = reader.problems.size();
   using Kind = ParameterRange::Kind;
   const std::pair<const char*, Kind> kinds[] = {{"ContinuousParameterRanges", Kind::kContinuous},
                                                 {"IntegerParameterRanges", Kind::kInteger},
@@ -408,8 +477,10 @@ std::vector<ParameterRange> ReadParameterRanges(RequestReader& reader, const Jso
       ParameterRange range;
       range.kind = kind;
       range.name = reader.Text(value, here, "Name", true, kTextMax);
+      if (HasNul(range.name)) reader.Problem(here + ".Name", &value["Name"], "must not contain NUL");
       if (!range.name.empty() && !taken.insert(range.name).second) {
-        reader.Problem(here + ".Name", &value["Name"], "is given more than once, or among StaticHyperParameters too");
+        reader.Problem(here + ".Name", &value["Name"],
+                       "is given more than once, or among StaticHyperParameters too, or is Leat's own");
       }
       if (kind == Kind::kCategorical) {
         ReadCategories(reader, value, here, range);
@@ -423,7 +494,8 @@ std::vector<ParameterRange> ReadParameterRanges(RequestReader& reader, const Jso
   if (ranges.contains("AutoParameters") && !ranges["AutoParameters"].empty()) {
     reader.Problem(path + ".AutoParameters", &ranges["AutoParameters"], "is not supported by Leat: give ranges");
   }
-  if (read.empty()) reader.Problem(path, &ranges, "must have at least one range to tune");
+  if (read.empty() && reader.problems.size() == problems_before)
+    reader.Problem(path, &ranges, "must have at least one range to tune");
   if (read.size() > kRangesMax) reader.Problem(path, &ranges, "must tune at most 30 hyperparameters");
   std::ranges::sort(read, {}, &ParameterRange::name);
   CheckConditions(reader, path, read);
@@ -470,12 +542,15 @@ Json ChildRequest(const TuningJob& job, const TuningDefinition& definition, cons
   child["TrainingJobName"] = name;
   Json hyperparameters = child.value("StaticHyperParameters", Json::object());
   if (hyperparameters.is_null()) hyperparameters = Json::object();
-  for (const char* member : {"StaticHyperParameters", "DefinitionName", "TuningObjective", "HyperParameterRanges"}) {
+  if (child.contains("HyperParameterTuningResourceConfig"))
+    child["ResourceConfig"] = ResourcesOf(child["HyperParameterTuningResourceConfig"]);
+  for (const char* member : {"StaticHyperParameters", "DefinitionName", "TuningObjective", "HyperParameterRanges",
+                             "HyperParameterTuningResourceConfig"}) {
     child.erase(member);
   }
   if (hyperparameters.is_object()) {
     for (const auto& [key, value] : tuned) hyperparameters[key] = value;
-    hyperparameters["_tuning_objective_metric"] = definition.objective;
+    hyperparameters[kObjectiveHyperparameter] = definition.objective;
   }
   child["HyperParameters"] = std::move(hyperparameters);
   if (job.request.contains("Tags")) child["Tags"] = job.request["Tags"];

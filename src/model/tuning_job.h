@@ -34,8 +34,8 @@ struct ParameterRange {
 
 // One of the training jobs that a tuning job tunes.
 struct TuningDefinition {
-  std::string name;         // DefinitionName; empty where there is one definition only
-  std::string objective;    // a metric
+  std::string name;       // DefinitionName; empty where there is one definition only
+  std::string objective;  // a metric
   bool maximize = true;
   std::vector<ParameterRange> ranges;  // in order of name
   nlohmann::json request;              // TrainingJobDefinition, as it came
@@ -46,7 +46,8 @@ struct TuningJob {
   std::string name;
   Strategy strategy = Strategy::kBayesian;
   std::vector<TuningDefinition> definitions;  // one or more; training jobs are made of them in turn
-  uint32_t jobs_max = 0;                      // Grid: the number of combinations; else UINT32_MAX where not limited
+  uint32_t jobs_max = 0;                      // Grid: the number of combinations
+  bool is_limited_by_jobs = true;             // else jobs_max is the most that any tuning job may have
   uint32_t parallel_max = 1;
   int64_t max_runtime_s = 0;  // 0: none
   std::optional<uint64_t> seed;

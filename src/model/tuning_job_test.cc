@@ -113,6 +113,29 @@ TEST(TuningJob, HyperbandTakesItsResourceFromTheEpochs) {
   EXPECT_THAT(FirstProblem(request), HasSubstr("must be Off with Strategy Hyperband"));
 }
 
+TEST(TuningJob, HyperbandTakesEpochsThatAllDefinitionsShare) {
+  const auto with = [](const char* first, const char* second) {
+    Json request = Valid();
+    Json& config = request["HyperParameterTuningJobConfig"];
+    config["Strategy"] = "Hyperband";
+    Json definition = request["TrainingJobDefinition"];
+    definition["HyperParameterRanges"] = config["ParameterRanges"];
+    definition["TuningObjective"] = config["HyperParameterTuningJobObjective"];
+    for (const char* member : {"ParameterRanges", "HyperParameterTuningJobObjective"}) config.erase(member);
+    request.erase("TrainingJobDefinition");
+    for (const char* epochs : {first, second}) {
+      definition["DefinitionName"] =
+          std::string("e") + epochs + std::to_string(request["TrainingJobDefinitions"].size());
+      definition["StaticHyperParameters"]["epochs"] = epochs;
+      request["TrainingJobDefinitions"].push_back(definition);
+    }
+    return FirstProblem(request);
+  };
+  EXPECT_EQ(with("9", "9"), "");
+  EXPECT_THAT(with("2", "9"), HasSubstr("the same in all definitions"));
+  EXPECT_THAT(with("30000", "30000"), HasSubstr("at most 20000"));
+}
+
 TEST(TuningJob, BayesianIsTheDefaultAndMaxRuntimeIsLimitEnough) {
   Json request = Valid();
   Json& config = request["HyperParameterTuningJobConfig"];
@@ -188,6 +211,70 @@ TEST(TuningJob, GridCountsItsCombinations) {
   config["ResourceLimits"].erase("MaxNumberOfTrainingJobs");
   EXPECT_EQ(FirstProblem(request), "");
   EXPECT_EQ(CheckTuningJob(request).job.jobs_max, 6u);
+}
+
+TEST(TuningJob, WhatEveryChildWouldStumbleOverIsToldBeforeTheFirst) {
+  Json request = Valid();
+  Json& fixed = request["TrainingJobDefinition"]["StaticHyperParameters"];
+  for (int i = 0; i < 95; ++i) fixed["h" + std::to_string(i)] = "1";  // 97 with the program's, 3 ranges, Leat's own
+  EXPECT_THAT(FirstProblem(request), HasSubstr("StaticHyperParameters and ranges together"));
+  request = Valid();
+  Json& ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"];
+  ranges["CategoricalParameterRanges"][0]["Values"][1] = std::string("a\0b", 3);
+  EXPECT_THAT(FirstProblem(request), HasSubstr("CategoricalParameterRanges[0].Values"));
+  ranges["CategoricalParameterRanges"][0] = {{"Name", "_tuning_objective_metric"}, {"Values", {"a"}}};
+  EXPECT_THAT(FirstProblem(request), HasSubstr("CategoricalParameterRanges[0].Name"));
+}
+
+TEST(TuningJob, AContradictionIsRefused) {
+  const auto with = [](const char* place, const Json& value) {
+    Json request = Valid();
+    request[Json::json_pointer(place)] = value;
+    return FirstProblem(request);
+  };
+  const Json ranges = Valid()["HyperParameterTuningJobConfig"]["ParameterRanges"];
+  EXPECT_THAT(with("/TrainingJobDefinition/HyperParameterRanges", ranges), HasSubstr("must not be given beside"));
+  EXPECT_THAT(with("/TrainingJobDefinition/TuningObjective", {{"Type", "Maximize"}, {"MetricName", "loss"}}),
+              HasSubstr("must be left out or equal"));
+  EXPECT_EQ(with("/TrainingJobDefinition/TuningObjective", {{"Type", "Minimize"}, {"MetricName", "loss"}}), "");
+  Json both = Valid();
+  both["TrainingJobDefinition"]["ResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 1}};
+  both["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"] = {{"InstanceType", "local"}};
+  EXPECT_THAT(FirstProblem(both), HasSubstr("in place of ResourceConfig"));
+}
+
+TEST(TuningJob, InstancesAreOneOfAListOrTheDefinitionsOwn) {
+  Json request = Valid();
+  Json& resources = request["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"];
+  resources = {{"InstanceType", "local"}, {"InstanceCount", 3}, {"AllocationStrategy", "Prioritized"}};
+  auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  const auto count = [&] {
+    const Json child = ChildRequest(check.job, check.job.definitions[0], "child", {});
+    EXPECT_FALSE(child.contains("HyperParameterTuningResourceConfig"));
+    return child["ResourceConfig"]["InstanceCount"];
+  };
+  EXPECT_EQ(count(), 3);
+  resources = {{"InstanceConfigs",
+                {{{"InstanceType", "local"}, {"InstanceCount", 2}, {"VolumeSizeInGB", 1}},
+                 {{"InstanceType", "ml.m5.large"}, {"InstanceCount", 9}, {"VolumeSizeInGB", 1}}}}};
+  check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_EQ(count(), 2);
+}
+
+TEST(TuningJob, WhatIsWrongIsToldOnce) {
+  const auto problems = [](const char* place, const Json& value) {
+    Json request = Valid();
+    request[Json::json_pointer(std::string("/HyperParameterTuningJobConfig") + place)] = value;
+    return CheckTuningJob(request).problems.size();
+  };
+  EXPECT_EQ(problems("/ResourceLimits/MaxNumberOfTrainingJobs", 10001), 1u);
+  Json many = Json::array();
+  for (int i = 0; i < 31; ++i) many.push_back({{"Name", "r" + std::to_string(i)}, {"Values", {"a"}}});
+  EXPECT_EQ(problems("/ParameterRanges", {{"CategoricalParameterRanges", many}}), 1u);
+  EXPECT_EQ(problems("/ParameterRanges/ContinuousParameterRanges/0/MaxValue", "+0.1"), 0u);
+  EXPECT_EQ(problems("/ParameterRanges/ContinuousParameterRanges/0/MaxValue", "+-0.1"), 1u);
 }
 
 }  // namespace

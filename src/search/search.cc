@@ -39,8 +39,17 @@ class Taken {
  private:
   void AddAll(const Space& space, const std::vector<Trial>& trials) {
     for (const auto& trial : trials) {
-      if (const auto point = space.Encode(trial.parameters)) Add(space.Snap(*point));
+      // What lies outside of the ranges, which were others then, is none of their points.
+      if (const auto point = space.Encode(trial.parameters); point && IsInside(space, *point)) Add(space.Snap(*point));
     }
+  }
+  static bool IsInside(const Space& space, const Point& point) {
+    constexpr double kRounding = 1e-9;
+    for (Index k = 0; k < point.size(); ++k) {
+      if (space.dimensions()[static_cast<size_t>(k)].IsCategorical()) continue;
+      if (point[k] < -kRounding || point[k] > 1 + kRounding) return false;
+    }
+    return true;
   }
   static std::vector<double> Key(const Point& point) {
     std::vector<double> key(point.begin(), point.end());

@@ -282,5 +282,16 @@ TEST(Search, AnEarlierStudyOfOtherDataHelpsAsFarAsItAgrees) {
   EXPECT_GT(Best(study), -1e-3);
 }
 
+// A range that has been narrowed: what lies outside of it now stands for no value inside.
+TEST(Search, ATrialOutsideOfTheRangeTakesNothingAway) {
+  Study study;
+  study.strategy = Study::Strategy::kRandom;
+  study.ranges = {Integer("n", 1, 3)};
+  study.trials.push_back({{{"n", "100"}}, Trial::State::kCompleted, 1});
+  const auto suggestions = Suggest(study, 3, 1);
+  ASSERT_TRUE(suggestions);
+  EXPECT_EQ(std::set<Suggestion>(suggestions->begin(), suggestions->end()).size(), 3u);
+}
+
 }  // namespace
 }  // namespace leat::search

@@ -56,7 +56,7 @@ std::string CountsCard(const Study& study, int64_t now_ns) {
     ++counts[static_cast<size_t>(OutcomeOf(trial))];
     seconds += SecondsOf(trial, now_ns);
   }
-  const bool is_limited = study.job.jobs_max != UINT32_MAX;
+  const bool is_limited = study.job.is_limited_by_jobs;
   const double elapsed = static_cast<double>(study.ended_ns.value_or(now_ns) - study.created_ns) / 1e9;
   std::string card = "<section class=\"card\"><h3>Training jobs</h3><p class=\"big\">" + Count(study.trials.size()) +
                      "</p><p class=\"soft\">" +

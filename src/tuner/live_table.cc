@@ -49,14 +49,14 @@ std::optional<double> SecondsLeft(const Study& study, int64_t now_ns) {
     }
   }
   std::optional<double> left;
-  if (done > 0 && study.job.jobs_max != UINT32_MAX) {
+  if (done > 0 && study.job.is_limited_by_jobs) {
     const double mean = took / done;
     const double jobs = std::max(0.0, study.job.jobs_max - static_cast<double>(study.order_of_ends.size()));
     const double at_once = std::max(1.0, std::min<double>(study.job.parallel_max, jobs));
     left = std::max(0.0, (jobs * mean - running) / at_once);
   }
   if (study.job.max_runtime_s > 0) {
-    const double allowed = static_cast<double>(study.job.max_runtime_s) - Seconds(now_ns - study.created_ns);
+    const double allowed = static_cast<double>(study.job.max_runtime_s) - Seconds(study.RanNs(now_ns));
     left = std::max(0.0, std::min(left.value_or(allowed), allowed));
   }
   return left;
@@ -70,7 +70,7 @@ std::vector<std::string> Head(const std::string& name, const Study& study, const
     failed += trial.is_done && !trial.HasObjective();
   }
   std::string counts = std::to_string(done);
-  if (study.job.jobs_max != UINT32_MAX) counts += " of " + std::to_string(study.job.jobs_max);
+  if (study.job.is_limited_by_jobs) counts += " of " + std::to_string(study.job.jobs_max);
   counts += " done, " + std::to_string(study.trials.size() - done) + " running";
   if (failed > 0) counts += ", " + std::to_string(failed) + " failed";
   std::vector<std::string> parts = {DisplayText(name), StrategyName(study.job.strategy)};

@@ -47,7 +47,7 @@ TEST(LiveTable, TellsNoTimeLeftThatNobodyKnows) {
   EXPECT_THAT(LiveTable("shapes", study, 80, 24, kStudyStart, true), Not(HasSubstr("left")));
   AddTrial(study, {{"x", "0.5"}}, 0.5);
   EXPECT_THAT(LiveTable("shapes", study, 80, 24, kStudyStart, true), HasSubstr("left"));
-  study.job.jobs_max = UINT32_MAX;
+  study.job.is_limited_by_jobs = false;
   EXPECT_THAT(LiveTable("shapes", study, 80, 24, kStudyStart, true), Not(HasSubstr("left")));
   EXPECT_THAT(LiveTable("shapes", study, 80, 24, kStudyStart, true), HasSubstr("  1 done, 0 running"));
   study.job.max_runtime_s = 100;

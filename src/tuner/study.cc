@@ -53,6 +53,7 @@ void ApplyToTrial(Study& study, const Event& event) {
 }
 
 void Resume(Study& study, const Event& event) {
+  study.ran_before_ns = study.RanNs(event.at_ns);
   study.status = "InProgress";
   study.failure_reason.clear();
   study.completed_by.clear();
@@ -92,6 +93,8 @@ void Apply(Study& study, const Event& event) {
     study.stop_level = std::max(study.stop_level, body.value("level", 1));
   } else if (event.kind == "status") {
     study.status = body.value("secondary", study.status);
+  } else if (event.kind == "exhausted") {
+    study.is_exhausted = true;
   } else if (event.kind == "warning") {
     study.warnings.push_back(body.value("text", ""));
   } else if (event.kind == "ended") {
@@ -113,6 +116,10 @@ bool IsOf(const std::vector<Event>& events, const std::string& tuning_job) {
 }  // namespace
 
 bool Trial::HasObjective() const { return objective && std::isfinite(*objective) && state.status != "Failed"; }
+
+int64_t Study::RanNs(int64_t now_ns) const {
+  return ran_before_ns + ended_ns.value_or(now_ns) - resumed_ns.value_or(created_ns);
+}
 
 Status StudyReader::Read() {
   try {
@@ -174,7 +181,7 @@ Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name) {
 const Trial* BestTrial(const Study& study) {
   const Trial* best = nullptr;
   for (const auto& trial : study.trials) {
-    if (!trial.HasObjective()) continue;
+    if (!trial.is_done || !trial.HasObjective()) continue;
     const bool maximize = study.job.definitions[trial.definition].maximize;
     if (!best || (maximize ? *trial.objective > *best->objective : *trial.objective < *best->objective)) best = &trial;
   }

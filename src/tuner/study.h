@@ -55,6 +55,10 @@ struct Study {
   size_t ends_before_resume = 0;        // of order_of_ends
   std::vector<uint32_t> order_of_ends;  // numbers of the trials that are done
   std::vector<std::string> warnings;
+  bool is_exhausted = false;  // every combination of its ranges has been tried
+  int64_t ran_before_ns = 0;  // until the last resume
+  // How long it has run; what lies between an end and a resume does not count.
+  int64_t RanNs(int64_t now_ns) const;
   bool IsTerminal() const { return ended_ns.has_value(); }
 };
 
@@ -84,7 +88,7 @@ class StudyReader {
 // kNotFound: none of that name.
 Result<Study> LoadStudy(jobs::JobStore& store, const std::string& name);
 
-// The trial with the best objective; null: none has one.
+// The trial with the best objective among those that are done; null: none has one.
 const Trial* BestTrial(const Study& study);
 // Of the trials that are done, in the order of their ends; nothing: it has none that counts.
 std::vector<std::optional<double>> ObjectivesInOrder(const Study& study);

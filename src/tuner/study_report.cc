@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <set>
+#include <sstream>
 
 #include "base/text.h"
 #include "jobs/contract.h"
@@ -113,28 +114,32 @@ bool Narrow(Form& form) {
   return true;
 }
 
-// The number of a child's name; the name itself when it is no child's.
+// The number of a child's name, "job-003-0123abcd"; the name itself when it is no child's.
 std::string ShortName(const std::string& name) {
-  constexpr size_t kNumberAndDigits = 12;  // "003-0123abcd"
-  return name.size() > kNumberAndDigits ? name.substr(name.size() - kNumberAndDigits, 3) : name;
+  const size_t digits = name.rfind('-');
+  if (digits == std::string::npos || digits == 0) return name;
+  const size_t number = name.rfind('-', digits - 1);
+  return number == std::string::npos ? name : name.substr(number + 1, digits - number - 1);
 }
 
-// `parts` with commas between, on as many lines of at most `columns` as they need; a part that is longer is cut.
+// `parts` with commas between, on as many lines of at most `columns` as they need, broken between words; a word that is
+// longer is cut.
 std::string Wrapped(const std::vector<std::string>& parts, size_t columns, size_t indent) {
-  std::string text, line;
-  const std::string start(indent, ' '), next(indent + 2, ' ');
+  std::string text, line(indent, ' ');
+  const std::string next(indent + 2, ' ');
+  bool is_begun = false;
   for (size_t i = 0; i < parts.size(); ++i) {
-    const std::string end = i + 1 < parts.size() ? "," : "";
-    std::string part = parts[i];
-    const size_t room = columns - next.size() - end.size();
-    if (DisplayColumns(part) > room) part = CutToColumns(part, room - 2, ".") + "..";
-    if (line.empty()) {
-      line = start + part + end;
-    } else if (DisplayColumns(line) + 1 + DisplayColumns(part) + end.size() <= columns) {
-      line += " " + part + end;
-    } else {
-      text += line + "\n";
-      line = next + part + end;
+    std::istringstream words(parts[i] + (i + 1 < parts.size() ? "," : ""));
+    for (std::string word; words >> word;) {
+      const size_t room = columns - next.size();
+      if (DisplayColumns(word) > room) word = CutToColumns(word, room - 2, ".") + "..";
+      if (is_begun && DisplayColumns(line) + 1 + DisplayColumns(word) > columns) {
+        text += line + "\n";
+        line = next + word;
+      } else {
+        line += (is_begun ? " " : "") + word;
+      }
+      is_begun = true;
     }
   }
   return text + line + "\n";
@@ -247,7 +252,7 @@ Json SummarizeTrial(const Study& study, const Trial& trial) {
   if (trial.state.started_ns) summary["TrainingStartTime"] = jobs::EpochSeconds(*trial.state.started_ns);
   if (trial.state.ended_ns) summary["TrainingEndTime"] = jobs::EpochSeconds(*trial.state.ended_ns);
   if (!trial.state.failure_reason.empty()) summary["FailureReason"] = trial.state.failure_reason;
-  if (trial.HasObjective()) {
+  if (trial.is_done && trial.HasObjective()) {
     summary["FinalHyperParameterTuningJobObjectiveMetric"] = {{"MetricName", definition.objective},
                                                               {"Value", *trial.objective},
                                                               {"Type", definition.maximize ? "Maximize" : "Minimize"}};
@@ -290,6 +295,7 @@ Json DescribeTuningJob(const std::string& name, const Study& study) {
   description["LeatTrainingJobs"] = std::move(children);
   description["LeatRandomSeed"] = study.seed;
   if (!study.schedule.empty()) description["LeatWaiting"] = study.schedule;
+  if (study.is_exhausted) description["LeatCompletedBy"] = "AllCombinationsTried";
   if (!study.completed_by.empty()) description["LeatCompletedBy"] = study.completed_by;
   if (!study.warnings.empty()) description["LeatWarnings"] = study.warnings;
   return description;
@@ -298,7 +304,7 @@ Json DescribeTuningJob(const std::string& name, const Study& study) {
 std::string StudyLine(const std::string& name, const Study& study) {
   std::string line = PadToColumns(name, 32) + "  " + PadToColumns(study.status, 10) + "  " +
                      std::to_string(study.order_of_ends.size());
-  if (study.job.jobs_max != UINT32_MAX) line += " of " + std::to_string(study.job.jobs_max);
+  if (study.job.is_limited_by_jobs) line += " of " + std::to_string(study.job.jobs_max);
   line += " done";
   if (const Trial* best = BestTrial(study)) line += ", best " + Number("%.6g", *best->objective);
   return line;

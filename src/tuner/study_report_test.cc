@@ -43,7 +43,7 @@ TEST(StudyTable, FitsWhateverIsTuned) {
         "学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习学习";
     trial.stop_reason = std::string(200, 'r');
   }
-  for (const size_t columns : {40u, 60u, 80u, 120u}) ExpectFits(study, columns);
+  for (const size_t columns : {30u, 40u, 60u, 80u, 120u}) ExpectFits(study, columns);
 }
 
 TEST(StudyTable, SaysWhyJobsWereStopped) {
@@ -148,7 +148,7 @@ TEST(SummarizeTuningJob, HasTheShapeOfAListsEntry) {
 TEST(StudyLine, IsALineOfAList) {
   Study study = ThreeTrials();
   EXPECT_EQ(StudyLine("shapes", study), "shapes                            InProgress  3 of 100 done, best 3.5");
-  study.job.jobs_max = UINT32_MAX;
+  study.job.is_limited_by_jobs = false;
   EXPECT_THAT(StudyLine("shapes", study), testing::EndsWith("  3 done, best 3.5"));
 }
 

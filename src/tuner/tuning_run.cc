@@ -92,10 +92,7 @@ class TuningRun {
                                                   study().seed});
     }
     if (job().stops_early) median_.emplace(job().definitions[0].maximize);
-    // It was whole when the tuning job was taken; a parent that was deleted since is known by what has been suggested.
-    auto earlier = LoadWarmStart(job(), services_.store);
-    if (!earlier) LogWarning("tuning job " + name_ + ": " + earlier.error().message);
-    if (earlier) earlier_ = std::move(*earlier);
+    LEAT_ASSIGN_OR_RETURN(earlier_, LoadWarmStart(job(), services_.store, study().created_ns));
     is_begun_ = true;
     return {};
   }
@@ -173,12 +170,10 @@ class TuningRun {
 
   Status LookAtCriteria() {
     if (IsEnding()) return {};
-    const int64_t began_ns = study().resumed_ns.value_or(study().created_ns);
-    if (job().max_runtime_s > 0 && jobs::WallTimeNs() - began_ns >= job().max_runtime_s * 1'000'000'000)
+    if (job().max_runtime_s > 0 && study().RanNs(jobs::WallTimeNs()) >= job().max_runtime_s * 1'000'000'000)
       return Complete("MaxRuntimeInSeconds");
     if (!BestTrial(study()) && FailuresSinceResume() >= kFailuresInARow) return Complete("AllTrainingJobsFailed");
-    if (job().strategy == Strategy::kBayesian && !study().converged_ns &&
-        CompletionOf(study()).not_improving >= kConvergedAfter * RangesMax())
+    if (!study().converged_ns && CompletionOf(study()).not_improving >= kConvergedAfter * RangesMax())
       LEAT_RETURN_IF_ERROR(Record("converged", Json::object()));
     const auto completion = CompletionOf(study());
     if (!completion.reached) return {};
@@ -219,7 +214,7 @@ class TuningRun {
     return static_cast<size_t>(
         std::ranges::count_if(study().trials, [](const Trial& trial) { return !trial.is_done; }));
   }
-  bool IsAllLaunched() const { return is_exhausted_ || study().trials.size() >= job().jobs_max; }
+  bool IsAllLaunched() const { return study().is_exhausted || study().trials.size() >= job().jobs_max; }
 
   Status Launch() {
     if (IsEnding()) return {};
@@ -233,7 +228,8 @@ class TuningRun {
       if (waits) return {};
       const size_t count = study().trials.size();
       LEAT_RETURN_IF_ERROR(LaunchNext());
-      if (study().trials.size() == count) return {};
+      // One that could not be submitted has ended: the criteria are looked at before another.
+      if (study().trials.size() == count || study().trials.back().is_done) return {};
     }
     return {};
   }
@@ -305,8 +301,9 @@ class TuningRun {
       launched_at_ = std::chrono::steady_clock::now();
       return Submit(study().trials.back());
     }
-    is_exhausted_ = true;
-    return {};
+    LEAT_RETURN_IF_ERROR(Record("warning", {{"text", "all combinations of the ranges have been tried, after " +
+                                                         std::to_string(study().trials.size()) + " training jobs"}}));
+    return Record("exhausted", Json::object());
   }
 
   Status Submit(const Trial& trial) {
@@ -347,8 +344,8 @@ class TuningRun {
       const bool all =
           std::ranges::all_of(study().trials, [](const Trial& trial) { return trial.state.status == "Failed"; });
       return (all ? "All training jobs failed; " : "No training job has an objective; ") + failed->job_name + ": " +
-             failed->state.failure_reason.substr(0, kReasonMax) + " (leat jobs logs " + failed->job_name +
-             " shows its output)";
+             failed->state.failure_reason.substr(0, kReasonMax) +
+             (failed->was_submitted ? " (leat jobs logs " + failed->job_name + " shows its output)" : "");
     }
     const Trial& first = study().trials.front();
     const TuningDefinition& definition = job().definitions[first.definition];
@@ -363,7 +360,7 @@ class TuningRun {
   const std::string name_;
   const TunerServices& services_;
   StudyReader reader_;
-  bool is_begun_ = false, is_exhausted_ = false;
+  bool is_begun_ = false;
   std::optional<search::Hyperband> hyperband_;
   std::optional<search::MedianStopping> median_;
   std::vector<search::EarlierStudy> earlier_;
@@ -393,7 +390,7 @@ Status SubmitTuningJob(const TuningJob& job, const jobs::RunOptions& options, jo
     const auto child = CheckTrainingJob(ChildRequest(job, definition, job.name, {})).job;
     LEAT_RETURN_IF_ERROR(jobs::MetricReader::Make(child.metrics));
   }
-  LEAT_RETURN_IF_ERROR(LoadWarmStart(job, store));
+  LEAT_RETURN_IF_ERROR(CheckWarmStart(job, store));
   const int64_t now = jobs::WallTimeNs();
   const uint64_t seed = job.seed.value_or(Random(static_cast<uint64_t>(now)).Next() >> 1);
   const Status created =
@@ -418,6 +415,12 @@ Status ResumeTuningJob(const std::string& name, jobs::JobStore& store) {
     return Fail(ErrorCode::kInvalidArgument,
                 name + " is complete by " + study.completed_by + "; start another with WarmStartConfig to search on");
   const bool has_cut = std::ranges::any_of(study.trials, [](const Trial& trial) { return trial.is_cut; });
+  if (study.job.max_runtime_s > 0 && study.RanNs(0) >= study.job.max_runtime_s * 1'000'000'000)
+    return Fail(ErrorCode::kInvalidArgument, name + " has run for its MaxRuntimeInSeconds, " +
+                                                 std::to_string(study.job.max_runtime_s) +
+                                                 "; start another with WarmStartConfig to search on");
+  if (study.is_exhausted && !has_cut)
+    return Fail(ErrorCode::kInvalidArgument, name + " has tried all combinations of its ranges");
   if (study.trials.size() >= study.job.jobs_max && !has_cut)
     return Fail(ErrorCode::kInvalidArgument, name + " has had all of its " + std::to_string(study.job.jobs_max) +
                                                  " training jobs; start another with WarmStartConfig to search on");

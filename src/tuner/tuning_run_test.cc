@@ -15,6 +15,7 @@
 #include "jobs/training_run.h"
 #include "tuner/data_pacing.h"
 #include "tuner/study_report.h"
+#include "tuner/warm_start.h"
 
 namespace leat::tuner {
 namespace {
@@ -190,6 +191,76 @@ TEST_F(TuningRunTest, EndsAfterFiveFailuresFromTheFirst) {
     "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})"));
   EXPECT_EQ(study.status, "Failed");
   EXPECT_EQ(study.trials.size(), 5u);
+}
+
+// Whatever keeps children from being submitted, it is no reason to make hundreds of them.
+TEST_F(TuningRunTest, EndsAfterFiveThatCouldNotBeSubmitted) {
+  class Refusing final : public jobs::JobSubmitter {
+   public:
+    Status Submit(const TrainingJob&, const jobs::RunOptions&) override {
+      return Fail(ErrorCode::kInvalidArgument, "no interpreter");
+    }
+    Status Wake() override { return {}; }
+  } refusing;
+  const TuningJob job = Job("unable", "exit 0\n", R"({"Strategy": "Random", "RandomSeed": 1,
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 100, "MaxParallelTrainingJobs": 10},
+    "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})");
+  ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
+  const auto study = RunTuningJob("unable", {*store_, refusing, nullptr, leave_});
+  ASSERT_TRUE(study);
+  EXPECT_EQ(study->trials.size(), 5u);
+  EXPECT_EQ(study->status, "Failed");
+  EXPECT_THAT(study->failure_reason, testing::HasSubstr("no interpreter"));
+  EXPECT_THAT(study->failure_reason, testing::Not(testing::HasSubstr("leat jobs logs")));  // there is none
+}
+
+TEST_F(TuningRunTest, ASpaceThatHasBeenTriedWholeEndsItAndItSaysSo) {
+  const TuningJob job = Job("small", "echo score=1\n", R"({"Strategy": "Random", "RandomSeed": 1,
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 10, "MaxParallelTrainingJobs": 2},
+    "ParameterRanges": {"IntegerParameterRanges": [{"Name": "n", "MinValue": "1", "MaxValue": "3"}]}})");
+  const Study study = Run(job);
+  EXPECT_EQ(study.trials.size(), 3u);
+  const Json description = DescribeTuningJob("small", study);
+  EXPECT_EQ(description["LeatCompletedBy"], "AllCombinationsTried");
+  EXPECT_THAT(description["LeatWarnings"].dump(), testing::HasSubstr("after 3 training jobs"));
+  EXPECT_THAT(ResumeTuningJob("small", *store_).error().message, testing::HasSubstr("all combinations"));
+}
+
+TEST_F(TuningRunTest, ConvergenceEndsAnyStrategy) {
+  const Study study = Run(Job("flat", "echo score=1\n", R"({"Strategy": "Random", "RandomSeed": 1,
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 40, "MaxParallelTrainingJobs": 2},
+    "TuningJobCompletionCriteria": {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}},
+    "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})"));
+  EXPECT_EQ(study.completed_by, "ConvergenceDetected");
+  EXPECT_LT(study.trials.size(), 20u);
+}
+
+TEST_F(TuningRunTest, TheBestIsOneThatHasEnded) {
+  const auto stopper = When("running", HasReport, [&] {
+    const auto study = LoadStudy(*store_, "running");
+    EXPECT_EQ(BestTrial(*study), nullptr);
+    EXPECT_FALSE(DescribeTuningJob("running", *study).contains("BestTrainingJob"));
+    EXPECT_TRUE(RequestStop("running", 2));
+  });
+  EXPECT_NE(BestTrial(Run(Job("running", "echo score=1\nsleep 60\n", kGrid))), nullptr);
+}
+
+TEST_F(TuningRunTest, WhatItTookFromItsParentOutlastsWhatBecomesOfThat) {
+  const char* config = R"({"Strategy": "Random", "RandomSeed": 1,
+    "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 1},
+    "ParameterRanges": {"IntegerParameterRanges": [{"Name": "n", "MinValue": "1", "MaxValue": "4"}]}})";
+  const Study parent = Run(Job("parent", "echo score=1\n", config));
+  TuningJob job = Job("child", "echo score=1\n", config);
+  job.request["WarmStartConfig"] = {{"WarmStartType", "IdenticalDataAndAlgorithm"},
+                                    {"ParentHyperParameterTuningJobs", {{{"HyperParameterTuningJobName", "parent"}}}}};
+  job = CheckTuningJob(job.request).job;
+  ASSERT_TRUE(CheckWarmStart(job, *store_));
+  ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
+  // The parent goes on before the child is taken up, as by a supervisor that was killed.
+  ASSERT_TRUE(store_->Append(jobs::JobKind::kTuning, "parent", {"resumed", jobs::WallTimeNs(), Json::object()}));
+  const Study child = GoOn("child");
+  ASSERT_EQ(child.trials.size(), 1u);  // of four, three are the parent's
+  for (const auto& trial : parent.trials) EXPECT_NE(trial.tuned, child.trials[0].tuned);
 }
 
 TEST_F(TuningRunTest, StopEndsTheChildrenToo) {

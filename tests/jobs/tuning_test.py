@@ -313,7 +313,7 @@ class Suggest(JobsTest):
     def test_many_programs_at_once_are_told_different_trials(self):
         path = os.path.join(self.scratch, 'study.json')
         with open(path, 'w') as file:
-            json.dump({'Strategy': 'Random', 'ParameterRanges': {
+            json.dump({'Strategy': 'Random', 'Objective': {'Type': 'Minimize'}, 'ParameterRanges': {
                 'IntegerParameterRanges': [{'Name': 'n', 'MinValue': '1', 'MaxValue': '8'}]}}, file)
         asked = [subprocess.Popen([LEAT, 'suggest', '--study', path], stdout=subprocess.PIPE, text=True,
                                   env=self.leat.environment) for _ in range(8)]
@@ -322,9 +322,31 @@ class Suggest(JobsTest):
         more = self.ask(path, check=False)
         self.assertEqual(more.returncode, 1)
 
+    def test_the_file_stays_its_owners(self):
+        path, link = (os.path.join(self.scratch, name) for name in ('real.json', 'link.json'))
+        os.symlink(path, link)
+        with open(path, 'w') as file:
+            json.dump({'Strategy': 'Grid', 'Objective': {'Type': 'Minimize'}, 'ParameterRanges': {
+                'IntegerParameterRanges': [{'Name': 'n', 'MinValue': '1', 'MaxValue': '2'}]},
+                'Trials': [{'HyperParameters': {'n': '1'}, 'Status': 'Pending', 'Note': 'mine'}]}, file)
+        os.chmod(path, 0o600)
+        self.assertEqual(json.loads(self.ask(link).stdout)['HyperParameters'], {'n': '2'})
+        self.ask(path, '--tell', '1=0.5')
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with open(path) as file:
+            trials = json.load(file)['Trials']
+        self.assertEqual(trials[0], {'HyperParameters': {'n': '1'}, 'Status': 'Completed', 'Value': 0.5, 'Note': 'mine'})
+        self.assertEqual(len(trials), 2)
+        os.remove(path + '.lock')
+        os.chmod(self.scratch, 0o500)
+        self.assertEqual(json.loads(self.ask(link, '--best').stdout)['Trial'], 1)
+        self.assertFalse(os.path.exists(path + '.lock'))
+        os.chmod(self.scratch, 0o700)
+
     def test_a_bad_study_is_refused(self):
         path = os.path.join(self.scratch, 'study.json')
-        for text, message in (('{', 'no JSON'), ('{}', 'ParameterRanges is missing'), ('[]', 'JSON object')):
+        for text, message in (('{', 'no JSON'), ('{}', 'ParameterRanges is missing'), ('{}', 'Objective is missing'), ('[]', 'JSON object')):
             with open(path, 'w') as file:
                 file.write(text)
             done = self.ask(path, check=False)
