@@ -20,6 +20,7 @@
 #include "cli/detached_process.h"
 #include "cli/job_credentials.h"
 #include "cli/job_services.h"
+#include "cli/memory_budget.h"
 #include "control/client.h"
 #include "control/line_channel.h"
 #include "control/protocol.h"
@@ -379,6 +380,7 @@ int RunSupervisorProcess(const std::string& state_directory, int ready_fd) {
     LEAT_ASSIGN_OR_RETURN(auto store, jobs::JobStore::Open(state_directory));
     std::vector<std::string> warnings;
     jobs::Hardware hardware = jobs::CountHardware(OwnEnvironment(), warnings);
+    hardware.memory_bytes = UsableMemory();
     for (const auto& warning : warnings) LogWarning(warning);
     auto process = std::make_unique<SupervisorProcess>(state_directory, std::move(store), std::move(hardware));
     LEAT_RETURN_IF_ERROR(process->Serve());

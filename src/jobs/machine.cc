@@ -82,6 +82,13 @@ void ListGpus(const std::vector<std::string>& environment, Hardware& hardware, s
   if (hardware.uuids.size() != hardware.gpus) hardware.uuids.clear();
 }
 
+// Of an entry of instance-types.json; 0: it does not say.
+uint64_t MemoryOf(const Json& entry) {
+  const auto memory = entry.find("memory_gib");
+  if (memory == entry.end() || !memory->is_number() || *memory <= 0) return 0;
+  return static_cast<uint64_t>(std::min(memory->get<double>(), 1e9) * (1u << 30));
+}
+
 // What a name in CUDA_VISIBLE_DEVICES means; absent: nothing that there is.
 std::optional<std::string> DeviceOf(const Hardware& hardware, const std::string& name) {
   if (const auto index = ParseUnsigned(name)) {
@@ -146,8 +153,7 @@ Machine FitMachine(const std::string& instance_type, const Hardware& hardware, c
     if (count != wanted.end() && count->is_number_integer() && *count >= 0) choose(name, count->get<uint64_t>(), *has);
   }
   machine.cpus = std::max(1u, machine.cpus);
-  if (const auto memory = wanted.find("memory_gib"); memory != wanted.end() && memory->is_number() && *memory > 0)
-    machine.memory_bytes = static_cast<uint64_t>(memory->get<double>() * (1u << 30));
+  machine.memory_bytes = MemoryOf(wanted);
   if (machine.gpus < gpus) {
     std::string visible;
     for (unsigned i = 0; i < machine.gpus; ++i) visible += (i ? "," : "") + devices[i];
@@ -204,6 +210,7 @@ std::optional<InstanceSize> CountedSize(const std::string& instance_type, const 
     const auto count = entry->find(name);
     if (count != entry->end() && count->is_number_integer() && *count >= 0) *has = count->get<unsigned>();
   }
+  size->memory_bytes = MemoryOf(*entry);
   return size;
 }
 

@@ -18,12 +18,14 @@ struct Hardware {
   unsigned cpus = 1, gpus = 0;
   std::optional<std::string> visible_gpus;  // the caller's CUDA_VISIBLE_DEVICES, which names fewer GPUs than there are
   std::vector<std::string> uuids;           // of each GPU ("GPU-..."), in order of their indices; empty: not known
+  uint64_t memory_bytes = 0;                // 0: not known, and not counted
 };
 struct InstanceSize {
   unsigned cpus = 0, gpus = 0;
+  uint64_t memory_bytes = 0;  // 0: it does not say
 };
 
-// The processors and GPUs of a common type of the service; absent: not known here.
+// The processors and GPUs of a common type of the service, whose memory nothing is limited to; absent: not known here.
 std::optional<InstanceSize> SizeOfInstanceType(const std::string& instance_type);
 
 // What a job of that type gets. `table`: of instance-types.json. More than there is is clamped, with a warning.

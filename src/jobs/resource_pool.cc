@@ -8,11 +8,14 @@
 namespace leat::jobs {
 
 Json ToJson(const Placement& placement) {
-  return {{"counted", placement.is_counted}, {"cpus", placement.cpus}, {"gpus", placement.gpus}};
+  return {{"counted", placement.is_counted},
+          {"cpus", placement.cpus},
+          {"memory_bytes", placement.memory_bytes},
+          {"gpus", placement.gpus}};
 }
 
 Placement PlacementFrom(const Json& json) {
-  return {json.value("counted", false), json.value("cpus", 0u),
+  return {json.value("counted", false), json.value("cpus", 0u), json.value("memory_bytes", uint64_t{0}),
           json.value("gpus", std::vector<std::vector<std::string>>{})};
 }
 
@@ -34,9 +37,10 @@ std::optional<Placement> ResourcePool::Take(InstanceSize size, unsigned hosts,
   Placement placement;
   placement.is_counted = true;
   placement.cpus = std::min(size.cpus * hosts, cpus_);
+  placement.memory_bytes = size.memory_bytes > memory_ / hosts ? memory_ : size.memory_bytes * hosts;
   // More hosts than the machine has GPUs for: the first ones get theirs.
   const size_t gpus = std::min<size_t>(size_t{size.gpus} * hosts, usable.size());
-  if (placement.cpus > cpus_free_ || gpus > free.size()) return std::nullopt;
+  if (placement.cpus > cpus_free_ || placement.memory_bytes > memory_free_ || gpus > free.size()) return std::nullopt;
   size_t next = 0;
   for (unsigned host = 0; host < hosts; ++host) {
     auto& own = placement.gpus.emplace_back();
@@ -48,11 +52,13 @@ std::optional<Placement> ResourcePool::Take(InstanceSize size, unsigned hosts,
 
 void ResourcePool::TakeAgain(const Placement& placement) {
   cpus_free_ -= std::min(placement.cpus, cpus_free_);
+  memory_free_ -= std::min(placement.memory_bytes, memory_free_);
   for (const auto& host : placement.gpus) taken_.insert(taken_.end(), host.begin(), host.end());
 }
 
 void ResourcePool::Return(const Placement& placement) {
   cpus_free_ = std::min(cpus_, cpus_free_ + placement.cpus);
+  memory_free_ = std::min(memory_, memory_free_ + placement.memory_bytes);
   for (const auto& host : placement.gpus) {
     for (const auto& gpu : host) {
       const auto found = std::ranges::find(taken_, gpu);

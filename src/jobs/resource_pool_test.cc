@@ -11,7 +11,7 @@ using testing::ElementsAre;
 const std::vector<std::string> kAll = {"0", "1", "2", "3"};
 
 TEST(ResourcePool, GivesEachGpuOnce) {
-  ResourcePool pool(8, kAll);
+  ResourcePool pool(8, 0, kAll);
   const auto first = pool.Take({2, 1}, 1, kAll);
   const auto second = pool.Take({2, 2}, 1, kAll);
   ASSERT_TRUE(first && second);
@@ -25,13 +25,13 @@ TEST(ResourcePool, GivesEachGpuOnce) {
 }
 
 TEST(ResourcePool, HostsShareTheMachine) {
-  ResourcePool pool(8, kAll);
+  ResourcePool pool(8, 0, kAll);
   EXPECT_THAT(pool.Take({2, 1}, 2, kAll)->gpus, ElementsAre(ElementsAre("0"), ElementsAre("1")));
   EXPECT_THAT(pool.Take({1, 1}, 1, {"3"})->gpus, ElementsAre(ElementsAre("3")));
 }
 
 TEST(ResourcePool, WhatIsLargerThanTheMachineGetsAllOfIt) {
-  ResourcePool pool(2, {"0"});
+  ResourcePool pool(2, 0, {"0"});
   const auto placement = pool.Take({96, 8}, 2, {"0"});
   ASSERT_TRUE(placement);
   EXPECT_EQ(placement->cpus, 2u);
@@ -43,7 +43,7 @@ TEST(ResourcePool, WhatIsLargerThanTheMachineGetsAllOfIt) {
 }
 
 TEST(ResourcePool, ADeviceWithoutAnIndexIsGivenOnceToo) {
-  ResourcePool pool(8, {"0", "1"});
+  ResourcePool pool(8, 0, {"0", "1"});
   const auto first = pool.Take({1, 1}, 1, {"MIG-a"});
   ASSERT_TRUE(first);
   EXPECT_THAT(first->gpus, ElementsAre(ElementsAre("MIG-a")));
@@ -56,12 +56,23 @@ TEST(ResourcePool, ADeviceWithoutAnIndexIsGivenOnceToo) {
 }
 
 TEST(ResourcePool, APlacementSurvivesARestart) {
-  ResourcePool before(8, kAll), after(8, kAll);
-  const auto placement = before.Take({2, 2}, 1, kAll);
+  ResourcePool before(8, 100, kAll), after(8, 100, kAll);
+  const auto placement = before.Take({2, 2, 70}, 1, kAll);
   const Placement again = PlacementFrom(Json::parse(ToJson(*placement).dump()));
   after.TakeAgain(again);
   EXPECT_TRUE(again.is_counted);
+  EXPECT_FALSE(after.Take({2, 0, 40}, 1, kAll));  // of 100 bytes it has 70
   EXPECT_THAT(after.Take({2, 2}, 1, kAll)->gpus, ElementsAre(ElementsAre("2", "3")));
+}
+
+TEST(ResourcePool, MemoryIsCountedWhereATypeSaysHowMuchItHas) {
+  ResourcePool pool(8, 100, {});
+  const auto two_hosts = pool.Take({1, 0, 40}, 2, {});
+  EXPECT_EQ(two_hosts->memory_bytes, 80u);
+  EXPECT_FALSE(pool.Take({1, 0, 30}, 1, {}));
+  EXPECT_TRUE(pool.Take({1, 0, 0}, 1, {}));
+  pool.Return(*two_hosts);
+  EXPECT_EQ(pool.Take({1, 0, 1000}, 3, {})->memory_bytes, 100u);  // more than there is: all of it
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ Supervisor::Supervisor(std::string state_directory, JobStore& store, JobServices
       factory_(factory),
       hardware_(WholeMachine(std::move(hardware))),
       again_after_(again_after),
-      pool_(hardware_.cpus, DevicesOf(hardware_)) {}
+      pool_(hardware_.cpus, hardware_.memory_bytes, DevicesOf(hardware_)) {}
 
 Supervisor::~Supervisor() {
   for (auto& [name, running] : running_) running->thread.join();

@@ -98,7 +98,7 @@ TEST_F(SupervisorTest, AJobThatHasWaitedTooLongEndsWithoutAStart) {
   Submit(SpotRequest("head", "touch '" + ran + "'\n"), std::chrono::hours(1));
   Submit(SpotRequest("patient", "exit 0\n"));
   Submit(SpotRequest("behind", "touch '" + ran + "'\n"), std::chrono::hours(1));
-  Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt});
+  Supervisor supervisor(state_directory_, disk_, *this, {.cpus = 2});
   EXPECT_TRUE(supervisor.Turn().value());
   EXPECT_THAT(ended_, ElementsAre("head", "behind"));
   for (const char* name : {"head", "behind"}) {
@@ -120,7 +120,7 @@ TEST_F(SupervisorTest, AJobThatHasWaitedTooLongEndsWithoutAStart) {
 TEST_F(SupervisorTest, AnEndThatCannotBeStoredIsKeptAndNothingDoneTwice) {
   disk_.fails_from = "uploaded";
   Submit(Request("job", "printf weights > \"$SM_MODEL_DIR/w\"; printf o > \"$SM_OUTPUT_DATA_DIR/o\"\n"));
-  Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt}, std::chrono::milliseconds(1));
+  Supervisor supervisor(state_directory_, disk_, *this, {.cpus = 2}, std::chrono::milliseconds(1));
   TurnUntil(supervisor, [&](bool left) {
     EXPECT_TRUE(left);
     return disk_.refused > 20;
@@ -142,7 +142,7 @@ TEST_F(SupervisorTest, ABrokenTableLosesNoJob) {
   const std::string go = directory_.path() + "/go";
   Submit(Request("runs", "until [ -e '" + go + "' ]; do sleep 0.02; done\n"));
   {
-    Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt});
+    Supervisor supervisor(state_directory_, disk_, *this, {.cpus = 2});
     EXPECT_TRUE(supervisor.Turn().value());
     WriteInstanceTypes("{");
     Submit(Request("waits", "exit 0\n"));
@@ -156,8 +156,9 @@ TEST_F(SupervisorTest, ABrokenTableLosesNoJob) {
   }
   // A job that another supervisor has placed.
   Submit(Request("placed", "exit 0\n"));
-  ASSERT_TRUE(disk_.Append(JobKind::kTraining, "placed", {"placed", WallTimeNs(), ToJson(Placement{true, 2, {{}}})}));
-  Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt});
+  ASSERT_TRUE(disk_.Append(JobKind::kTraining, "placed",
+                           {"placed", WallTimeNs(), ToJson(Placement{.is_counted = true, .cpus = 2, .gpus = {{}}})}));
+  Supervisor supervisor(state_directory_, disk_, *this, {.cpus = 2});
   TurnUntil(supervisor, [&](bool) { return disk_.Load("placed")->IsTerminal(); });
   const JobState placed = disk_.Load("placed").value();
   EXPECT_EQ(placed.status, "Completed") << placed.failure_reason;

@@ -37,7 +37,7 @@ class Nothing final : public jobs::FileSystemResolver, public jobs::RepositoryFa
 class OwnSupervisor final : public jobs::JobSubmitter, jobs::JobServicesFactory {
  public:
   OwnSupervisor(const std::string& state_directory, jobs::JobStore& store)
-      : store_(store), supervisor_(state_directory, store, *this, {2, 0, std::nullopt}) {
+      : store_(store), supervisor_(state_directory, store, *this, {.cpus = 2}) {
     thread_ = std::jthread([this](const std::stop_token& end) {
       while (!end.stop_requested()) {
         EXPECT_TRUE(supervisor_.Turn());
