@@ -177,6 +177,8 @@ std::vector<std::string> PodmanEnvironment(const std::vector<std::string>& calle
   for (const auto& [name, value] : container) {
     if (!IsReadByPodman(name)) environment.push_back(name + "=" + value);
   }
+  // Its other messages are the job's to show; this one is of every call where control groups are of version 1.
+  environment.push_back("PODMAN_IGNORE_CGROUPSV1_WARNING=1");
   return environment;
 }
 
@@ -264,8 +266,8 @@ std::optional<std::string> WhyNotStarted(const TrainingJob& job, const std::stri
                                          const LogTail& log, const std::vector<std::string>& environment) {
   if (exit_code != kPodmanFailed && exit_code != kNotExecutable && exit_code != kNoProgram) return std::nullopt;
   const auto started = RunPodman({"container", "inspect", "--format", "{{.State.StartedAt.Unix}}", name}, environment);
-  // The zero time of Go lies before 1970.
-  if (!started || (started->exit_code == 0 && Trim(started->text).rfind('-', 0) != 0)) return std::nullopt;
+  // The zero time of Go lies before 1970; warnings may stand before it.
+  if (!started || (started->exit_code == 0 && !LastLine(started->text).starts_with('-'))) return std::nullopt;
   std::string advice;
   const std::string said = LastLine(log.Text(kFailureReasonMax / 2));
   if (exit_code == kNoProgram && job.entrypoint.empty() && job.arguments.empty()) {

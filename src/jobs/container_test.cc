@@ -105,7 +105,8 @@ TEST_F(ContainerTest, ValuesAreNotOnTheCommandLine) {
   EXPECT_THAT(Arguments(), Not(Contains(HasSubstr("secret"))));
   EXPECT_THAT(PodmanEnvironment({"PATH=/usr/bin", "HOME=/root", "TOKEN=old", "AWS_SECRET_ACCESS_KEY=k", "MINE=m"},
                                 view_.environment),
-              testing::UnorderedElementsAre("PATH=/usr/bin", "HOME=/root", "MINE=m", "TOKEN=secret-1"));
+              testing::UnorderedElementsAre("PATH=/usr/bin", "HOME=/root", "MINE=m", "TOKEN=secret-1",
+                                            "PODMAN_IGNORE_CGROUPSV1_WARNING=1"));
 }
 
 TEST_F(ContainerTest, OfTheCallersVariablesItGetsTheRegion) {
@@ -191,7 +192,7 @@ TEST_F(FakePodmanTest, AStopEndsAPull) {
 }
 
 TEST_F(FakePodmanTest, OnlyWhatNeverStartedIsTheContainersFailure) {
-  Podman("echo -62135596800");
+  Podman("echo 'level=warning msg=something'; echo -62135596800");
   EXPECT_THAT(WhyNotStarted(job_, "c", 127, log_, environment_),
               testing::Optional(testing::AllOf(HasSubstr("ClientError: CannotStartContainerError"), HasSubstr("img:1"),
                                                HasSubstr("Error: no such thing"), HasSubstr("no program `train`"))));

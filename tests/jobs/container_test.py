@@ -78,9 +78,9 @@ class Podman:
 
     def run(self, *arguments, check=True):
         done = subprocess.run(['podman', *arguments], env={**os.environ, **self.variables}, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL, timeout=LONG)
+                              stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, timeout=LONG)
         if check and done.returncode != 0:
-            raise AssertionError(f'podman {" ".join(arguments)}: exit {done.returncode}\n{done.stdout}')
+            raise AssertionError(f'podman {" ".join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}')
         return done
 
     def import_image(self, root, image):
