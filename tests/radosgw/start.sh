@@ -66,13 +66,21 @@ started() {  # PID NAME: keeps the pid with its start time, so that stop.sh neve
   printf '%s %s %s\n' "$1" "$(awk '{print $22}' "/proc/$1/stat")" "$2" >>"$directory/pids"
 }
 fail() { echo "start.sh: $1; logs are in $directory/log" >&2; tail -n 5 "$directory"/log/*.log >&2 2>/dev/null || true; exit 1; }
+# A client that is faster than the monitor's first map is refused ("problem getting command descriptions"): it asks again.
+monitor() {
+  for _ in 1 2 3 4 5; do
+    timeout 90 ceph "${conf[@]}" --connect-timeout 80 "$@" && return 0
+    sleep 1
+  done
+  return 1
+}
 
 monmaptool --create --fsid "$fsid" --addv a "[v1:127.0.0.1:$monitor_port]" monmap >log/monmaptool.log 2>&1 || fail "monmaptool failed"
 ceph-mon "${conf[@]}" --mkfs -i a --monmap monmap --keyring keyring >log/mkfs-mon.log 2>&1 || fail "ceph-mon --mkfs failed"
 setsid ceph-mon "${conf[@]}" -f -i a >log/mon.out 2>&1 </dev/null & started $! ceph-mon
-timeout 90 ceph "${conf[@]}" --connect-timeout 80 osd new "$osd_uuid" 0 >log/osd-new.log 2>&1 || fail "the monitor does not answer"
+monitor osd new "$osd_uuid" 0 >log/osd-new.log 2>&1 || fail "the monitor does not answer"
 ceph-osd "${conf[@]}" -i 0 --mkfs --osd-uuid "$osd_uuid" >log/mkfs-osd.log 2>&1 || fail "ceph-osd --mkfs failed"
-timeout 60 ceph "${conf[@]}" osd crush add osd.0 1.0 host=local root=default >log/crush.log 2>&1 || fail "osd crush add failed"
+monitor osd crush add osd.0 1.0 host=local root=default >log/crush.log 2>&1 || fail "osd crush add failed"
 setsid ceph-osd "${conf[@]}" -f -i 0 >log/osd.out 2>&1 </dev/null & started $! ceph-osd
 for _ in $(seq 60); do
   timeout 10 ceph "${conf[@]}" osd stat 2>/dev/null | grep -q '1 up' && break
