@@ -9,27 +9,24 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <map>
 #include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "jobs/channel.h"
 #include "jobs/checkpoint_sync.h"
 #include "jobs/code.h"
 #include "jobs/confinement.h"
 #include "jobs/container.h"
 #include "jobs/credentials_wait.h"
-#include "jobs/describe.h"
 #include "jobs/failure.h"
 #include "jobs/host_files.h"
 #include "jobs/host_log.h"
+#include "jobs/job_data.h"
 #include "jobs/launch.h"
 #include "jobs/leftovers.h"
 #include "jobs/machine.h"
 #include "jobs/metrics.h"
-#include "jobs/pipe_feed.h"
 #include "jobs/trainer_process.h"
 #include "jobs/transfer.h"
 #include "jobs/volume.h"
@@ -74,7 +71,8 @@ class TrainingRun {
         wait_deadline_(WaitDeadline(job, state_)),
         metrics_(std::move(metrics)),
         directory_(JobDirectory(services.state_directory, job.name)),
-        ml_(JobVolume(services.state_directory, job.name)) {}
+        ml_(JobVolume(services.state_directory, job.name)),
+        data_(services.state_directory, services.file_systems, services.repositories, options_) {}
 
   Result<JobState> Run() {
     services_.observer.OnStatus(job_.name, state_.secondary, "Starting the training job");
@@ -205,8 +203,7 @@ class TrainingRun {
     if (number > state_.attempt) Warn("attempt " + std::to_string(state_.attempt) + " was lost: " + why);
     Record("attempt", {{"number", number}});
     EnterStatus("Starting", "Preparing the instances for training");
-    downloads_ = {};
-    counters_before_.clear();
+    data_.Forget();
     return {};
   }
 
@@ -277,13 +274,7 @@ class TrainingRun {
 
   // What an earlier supervisor had of the attempt: its accounting, its leases, its control group.
   void TakeUp() {
-    downloads_ = CountersFrom(state_.data.value("downloads", Json::object()));
-    const Json file_systems = state_.data.value("file_systems", Json::object());
-    for (const auto& [id, counters] : file_systems.items()) {
-      counters_before_.emplace(id, CountersFrom(counters));
-      const auto used = services_.file_systems.DirectoryOf(id, "/");  // takes the lease again
-      if (!used) Warn("file system " + id + ": " + used.error().message);
-    }
+    for (const auto& warning : data_.TakeUp(state_.data)) Warn(warning);
     if (auto group = Confinement::Adopt(state_directory_, job_.name, state_.control_group)) group_ = std::move(*group);
   }
 
@@ -359,14 +350,13 @@ class TrainingRun {
       }
       host.read_only.clear();
       for (const auto& channel : job_.channels) {
-        const Status status = PrepareChannel(host, channel);
+        auto feed = data_.Prepare(channel, {host.number, job_.instance_count}, host, stopped_);
         if (ShallEnd()) return Fail(ErrorCode::kCancelled, "stopped");
-        if (!status) return Fail(status.error().code, "channel " + channel.name + ": " + status.error().message);
+        if (!feed) return Fail(feed.error().code, "channel " + channel.name + ": " + feed.error().message);
+        if (*feed) host.feeds.push_back(std::move(*feed));
       }
     }
-    Json before = Json::object();
-    for (const auto& [id, counters] : counters_before_) before[id] = ToJson(counters);
-    Record("data_ready", {{"downloads", ToJson(downloads_)}, {"file_systems", before}});
+    Record("data_ready", data_.ToJson());
     if (!IsContained()) return {};
     EnterStatus("Downloading", "Downloading the training image");
     return PullImage(job_.training_image, services_.environment, stopped_);
@@ -390,49 +380,6 @@ class TrainingRun {
     Warn(text + "; whether it can be written shows at the end");  // permission to write does not include one to list
     return {};
   }
-
-  Status PrepareChannel(Host& host, const Channel& channel) {
-    const std::string place = host.volume + "/input/data/" + channel.name;
-    if (channel.s3 && channel.input_mode == InputMode::kPipe) {
-      LEAT_ASSIGN_OR_RETURN(auto feed, PipeFeed::Start(services_.repositories, channel, ShareOf(host),
-                                                       host.volume + "/input/data", stopped_));
-      host.feeds.push_back(std::move(feed));
-      return {};
-    }
-    if (channel.s3 && channel.input_mode == InputMode::kFile) {
-      LEAT_RETURN_IF_ERROR(CreateDirectories(place));
-      LEAT_RETURN_IF_ERROR(DownloadChannel(services_.repositories, channel, ShareOf(host), place,
-                                           options_.file_mode_connections, downloads_, stopped_));
-      return {};
-    }
-    // FastFile: a mount of the prefix, whose data stay cached for the next job as any file system's do.
-    const FileSystemSource source = channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
-    std::string directory = source.directory_path;
-    if (source.is_plain_directory) {
-      LEAT_ASSIGN_OR_RETURN(directory, PlainDirectory(state_directory_, source));
-    } else {
-      const std::string& id = source.file_system_id;
-      // Mounted first, so that what mounting asks of S3 counts only where nothing was mounted before.
-      const auto before = services_.file_systems.Counters(id);
-      LEAT_ASSIGN_OR_RETURN(directory, services_.file_systems.DirectoryOf(id, directory));
-      counters_before_.emplace(id, before.value_or(FileSystemCounters{}));
-    }
-    std::error_code error;
-    if (!fs::is_directory(directory, error)) {
-      return Fail(ErrorCode::kNotFound, "DirectoryPath " + source.directory_path + " is no directory of " +
-                                            source.file_system_id + " (looked at " + directory + ")");
-    }
-    if (!options_.sandbox) {
-      fs::create_directory_symlink(directory, place, error);
-      if (error) return Fail(ErrorCode::kIo, place + ": " + error.message());
-      return {};
-    }
-    LEAT_RETURN_IF_ERROR(CreateDirectories(place));
-    host.read_only.emplace_back(directory, "/opt/ml/input/data/" + channel.name);
-    return {};
-  }
-
-  HostShare ShareOf(const Host& host) const { return {host.number, job_.instance_count}; }
 
   CheckpointPlace CheckpointsOf(const Host& host) const {
     return {job_.checkpoint_uri, host.volume + "/" + job_.checkpoint_path, host.directory + "/checkpoint-record"};
@@ -688,7 +635,7 @@ class TrainingRun {
   // The volume of a job ends with it, but for what exists nowhere else; the log stays.
   void Clean(const Outcome& outcome) {
     for (Host& host : hosts_) {
-      for (const auto& feed : host.feeds) AddCounters(downloads_, feed->Counters());
+      for (const auto& feed : host.feeds) data_.AddFeed(*feed);
       host.feeds.clear();
       host.checkpoints.reset();
     }
@@ -742,17 +689,8 @@ class TrainingRun {
   }
 
   void RecordAccounting() {
-    FileSystemCounters total = downloads_;
-    for (const auto& [id, before] : counters_before_) {
-      const auto after = services_.file_systems.Counters(id);
-      if (after) AddCounters(total, *after, before);
-    }
-    std::vector<ReadCounters> reads;
-    for (const auto& [id, before] : counters_before_) {
-      if (const auto read = services_.file_systems.ReadsOf(id)) reads.push_back(*read);
-    }
     const auto samples = services_.store.Samples(job_.name);
-    Json accounting = AccountingOf(state_, total, reads, samples.value_or(std::vector<MetricSample>{}), WallTimeNs());
+    Json accounting = data_.Accounting(state_, samples.value_or(std::vector<MetricSample>{}));
     accounting.update(usage_);
     Record("accounting", std::move(accounting));
   }
@@ -775,8 +713,7 @@ class TrainingRun {
   bool is_preparing_ = false, trainer_is_lost_ = false;
   bool is_left_ = false;  // OrLeave
   bool runs_on_ = false;  // something does, beyond its kill
-  FileSystemCounters downloads_;
-  std::map<std::string, FileSystemCounters> counters_before_;
+  JobData data_;
   VolumeParts kept_;
   std::optional<Error> data_failure_;
   bool checkpoints_are_copied_ = true;
