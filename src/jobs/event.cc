@@ -46,6 +46,7 @@ JobState Apply(JobState state, const Event& event) {
     state.placement = body;
   } else if (event.kind == "attempt") {
     state.attempt = body.value("number", 1u);
+    if (body.value("is_retry", true)) ++state.retries;
     state.training_started_ns = state.training_ended_ns = std::nullopt;
     state.exit_code = std::nullopt;
     state.exec_errno = 0;

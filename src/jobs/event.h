@@ -14,7 +14,7 @@ namespace leat::jobs {
 using Json = nlohmann::json;
 
 struct Event {
-  // created{request, options}, placed{hosts}, attempt{number}, status{secondary, message},
+  // created{request, options}, placed{hosts}, attempt{number, is_retry}, status{secondary, message},
   // stop_requested{level}, data_ready{...}, confined{directories}, training_started, timed_out{by},
   // training_ended{exit_code, exec_errno, failure, checkpoints_copied}, uploaded, artifacts{model}, accounting{...},
   // warning{text}, ended{status, secondary, message, failure_reason}. Of a tuning job: created{request, options, seed},
@@ -40,6 +40,7 @@ struct JobState {
   std::vector<std::string> control_group;  // its directories; empty: none
   std::string tuning_job;
   uint32_t attempt = 1;
+  uint32_t retries = 0;  // of the attempts those that RetryStrategy counts
   std::string status = "InProgress", secondary = "Starting";
   std::string failure_reason;
   std::vector<Transition> transitions;

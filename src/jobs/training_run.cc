@@ -85,8 +85,8 @@ class TrainingRun {
       status = WorkCaught(outcome);
       is_preparing_ = false;
       if (!status && is_left_) return Fail(status.error());
-      if (!trainer_is_lost_ || state_.attempt > job_.retry_attempts_max || StopLevelNow() > 0) break;
-      LEAT_RETURN_IF_ERROR(BeginAttempt(state_.attempt + 1, status.error().message));
+      if (!trainer_is_lost_ || state_.retries >= job_.retry_attempts_max || StopLevelNow() > 0) break;
+      LEAT_RETURN_IF_ERROR(BeginAttempt(true, " was lost: " + status.error().message));
     }
     EndTrainers();
     if (!status) (void)StopLevelNow();
@@ -191,17 +191,15 @@ class TrainingRun {
   }
 
   // What an attempt left is put aside: the logs tell what became of it.
-  Status BeginAttempt(uint32_t number, const std::string& why) {
-    if (number > state_.attempt) {
-      for (const Host& host : hosts_) {
-        LEAT_RETURN_IF_ERROR(
-            PutLogsAside(host.directory, AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number)));
-      }
+  Status BeginAttempt(bool is_retry, const std::string& what_became_of_it) {
+    for (const Host& host : hosts_) {
+      LEAT_RETURN_IF_ERROR(
+          PutLogsAside(host.directory, AttemptDirectory(state_directory_, job_.name, state_.attempt, host.number)));
     }
     LEAT_RETURN_IF_ERROR(ForgetTrainers());
     LEAT_RETURN_IF_ERROR(services_.store.ForgetLogPositions(job_.name));
-    if (number > state_.attempt) Warn("attempt " + std::to_string(state_.attempt) + " was lost: " + why);
-    Record("attempt", {{"number", number}});
+    Warn("attempt " + std::to_string(state_.attempt) + what_became_of_it);
+    Record("attempt", {{"number", state_.attempt + 1}, {"is_retry", is_retry}});
     EnterStatus("Starting", "Preparing the instances for training");
     data_.Forget();
     return {};
@@ -229,8 +227,11 @@ class TrainingRun {
       if (!adopted) {
         is_preparing_ = true;
         if (is_taken_up_) LEAT_RETURN_IF_ERROR(WaitForCredentials(BucketOf(job_)));
-        // It had started, and starts anew: with a log and a time of its own.
-        if (state_.training_started_ns) LEAT_RETURN_IF_ERROR(OrLeave(BeginAttempt(state_.attempt, "")));
+        if (state_.training_started_ns) {
+          LEAT_RETURN_IF_ERROR(OrLeave(BeginAttempt(
+              false, IsPiped() ? " was started anew: its pipes ended with the supervisor that fed them"
+                               : " was started anew: what its supervisor had left of it is not complete")));
+        }
         LEAT_RETURN_IF_ERROR(KeepCheckpoints(state_directory_, job_.name, job_.checkpoint_path));
         LEAT_RETURN_IF_ERROR(RemoveVolume(state_directory_, job_.name));
         LEAT_RETURN_IF_ERROR(Prepare());
@@ -281,8 +282,7 @@ class TrainingRun {
   // False: no trainer was started in this attempt, or not on all hosts; then none runs any more. One that is fed
   // through pipes has seen them end when the supervisor did, which it takes for the end of its data: it starts anew.
   Result<bool> AdoptTrainers() {
-    bool all = std::ranges::none_of(job_.channels,
-                                    [](const Channel& channel) { return channel.input_mode == InputMode::kPipe; });
+    bool all = !IsPiped();
     for (Host& host : hosts_) {
       auto trainer = TrainerProcess::Adopt(host.directory);
       if (trainer) {
@@ -309,6 +309,10 @@ class TrainingRun {
     }
     LEAT_RETURN_IF_ERROR(OrLeave(ForgetTrainers()));
     return false;
+  }
+  bool IsPiped() const {
+    return std::ranges::any_of(job_.channels,
+                               [](const Channel& channel) { return channel.input_mode == InputMode::kPipe; });
   }
   // Where it fails, the job is left as it is for the next look at it: something of it may run.
   Status OrLeave(Status status) {

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "jobs/archive.h"
+#include "jobs/job_follower.h"
 #include "jobs/jobs_testing.h"
 #include "jobs/sandbox.h"
 #include "jobs/transfer.h"
@@ -79,6 +80,26 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
     std::vector<std::string> environment;
     for (char** entry = environ; *entry; ++entry) environment.emplace_back(*entry);
     return {state_directory_, *store_, file_systems_, buckets_, listener_, stop_, environment, {}};
+  }
+  // What a supervisor does that is killed at a line of the log; the job's state is only in files and in the store.
+  void RunUntilKilledAt(const std::string& last_line) {
+    const pid_t killed = fork();
+    if (killed == 0) {
+      auto store = JobStore::Open(state_directory_).value();
+      Listener listener;
+      listener.on_line = [&](const std::string& line) {
+        if (line == last_line) raise(SIGKILL);
+      };
+      Buckets buckets;  // the other one's threads are not in this process
+      buckets.bucket().PutObject("d/a", "one ");
+      const StopLevel stop{0};
+      (void)RunTrainingJob(
+          "job", {state_directory_, *store, file_systems_, buckets, listener, stop, Services().environment, {}});
+      _exit(1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(killed, &status, 0), killed);
+    ASSERT_TRUE(WIFSIGNALED(status));
   }
   std::string LogPath(const std::string& job, uint32_t host = 0) {
     return HostDirectory(state_directory_, job, host) + "/log.0";
@@ -499,28 +520,12 @@ TEST_P(TrainingRunTest, OneHostsFailureEndsTheOthers) {
   EXPECT_EQ(state.failure_reason, "AlgorithmError: broken, exit code: 5");
 }
 
-// What a supervisor does that is killed at a given line of the log; the job's state is only in files and in the store.
 TEST_P(TrainingRunTest, AnotherSupervisorTakesTheJobUp) {
   const std::string go = root_ + "/code/go";
   Json request = Request("echo acc=0.1; echo first=0.5; until [ -e \"" + go +
                          "\" ]; do sleep 0.02; done; echo acc=0.2; echo m > \"$SM_MODEL_DIR/m\"\n");
   ASSERT_TRUE(SubmitTrainingJob(CheckTrainingJob(request).job, options_, *store_));
-  const pid_t killed = fork();
-  if (killed == 0) {
-    auto store = JobStore::Open(state_directory_).value();
-    Listener listener;
-    listener.on_line = [](const std::string& line) {
-      if (line == "first=0.5") raise(SIGKILL);
-    };
-    Buckets buckets;  // the other one's threads are not in this process
-    const StopLevel stop{0};
-    (void)RunTrainingJob(
-        "job", {state_directory_, *store, file_systems_, buckets, listener, stop, Services().environment, {}});
-    _exit(1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(killed, &status, 0), killed);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  RunUntilKilledAt("first=0.5");
   EXPECT_EQ(store_->Load("job")->secondary, "Training");
   ASSERT_TRUE(WriteFileAtomically(go, "", 0600, false));
   const auto state = RunTrainingJob("job", Services());
@@ -534,6 +539,31 @@ TEST_P(TrainingRunTest, AnotherSupervisorTakesTheJobUp) {
   }
   EXPECT_THAT(values, testing::ElementsAre(0.1, 0.2));  // each once
   EXPECT_EQ(Log(), "acc=0.1\nfirst=0.5\nacc=0.2\n");
+}
+
+TEST_P(TrainingRunTest, APipedJobStartsAnewBesideItsFirstLog) {
+  const std::string go = root_ + "/code/go";
+  bucket_.PutObject("d/a", "one ");
+  Json request =
+      Request("cat \"$SM_CHANNEL_TRAIN\"_0; echo; until [ -e \"" + go + "\" ]; do sleep 0.02; done; exit 3\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "InputMode": "Pipe",
+           "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d/"}}}])");
+  ASSERT_TRUE(SubmitTrainingJob(CheckTrainingJob(request).job, options_, *store_));
+  RunUntilKilledAt("one ");
+  ASSERT_TRUE(WriteFileAtomically(go, "", 0600, false));
+  const auto state = RunTrainingJob("job", Services());
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->attempt, 2u);
+  EXPECT_EQ(state->retries, 0u);
+  EXPECT_THAT(state->warnings, testing::Contains(HasSubstr("attempt 1 was started anew: its pipes ended with")));
+  EXPECT_THAT(ReadFile(state_directory_ + "/jobs/job/attempt-1/log.0").value_or(""), StartsWith("one \n"));
+  Listener told;
+  std::vector<std::string> lines;
+  told.on_line = [&](const std::string& line) { lines.push_back(line); };
+  JobFollower follower(*store_, state_directory_, "job", told, true);
+  EXPECT_TRUE(follower.Turn().value());
+  EXPECT_THAT(lines, testing::ElementsAre("one ", "one "));
 }
 
 TEST_P(TrainingRunTest, ALostTrainerIsRetriedWithItsCheckpoints) {
