@@ -47,6 +47,8 @@ JobState Apply(JobState state, const Event& event) {
   } else if (event.kind == "attempt") {
     state.attempt = body.value("number", 1u);
     if (body.value("is_retry", true)) ++state.retries;
+    if (state.training_started_ns)
+      state.trained_before_ns += state.training_ended_ns.value_or(event.at_ns) - *state.training_started_ns;
     state.training_started_ns = state.training_ended_ns = std::nullopt;
     state.exit_code = std::nullopt;
     state.exec_errno = 0;

@@ -46,6 +46,7 @@ struct JobState {
   std::vector<Transition> transitions;
   std::vector<std::string> warnings;
   int64_t created_ns = 0, modified_ns = 0;
+  int64_t trained_before_ns = 0;  // how long the scripts of earlier attempts ran
   std::optional<int64_t> started_ns, training_started_ns, training_ended_ns, ended_ns;
   int stop_level = 0;  // a StopLevel
   bool timed_out = false;

@@ -478,8 +478,9 @@ class TrainingRun {
   // Reads the logs until the last process is gone, and ends them when it is time.
   Status Watch() {
     std::optional<SteadyClock::time_point> kill_at;
-    const auto running_for = std::chrono::nanoseconds(WallTimeNs() - *state_.training_started_ns);
-    const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s) - running_for;
+    // MaxRuntimeInSeconds spans all attempts.
+    const std::chrono::nanoseconds ran_for(state_.trained_before_ns + WallTimeNs() - *state_.training_started_ns);
+    const auto deadline = SteadyClock::now() + std::chrono::seconds(job_.max_runtime_s) - ran_for;
     for (;;) {
       std::vector<pollfd> waiting;
       for (const Host& host : hosts_) {

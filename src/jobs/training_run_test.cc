@@ -448,6 +448,25 @@ TEST_P(TrainingRunTest, MaxRuntimeStops) {
   EXPECT_EQ(state.secondary, "MaxRuntimeExceeded");
 }
 
+TEST_P(TrainingRunTest, MaxRuntimeSpansAllAttempts) {
+  Json request = Request("sleep 60\n");
+  request["StoppingCondition"] = {{"MaxRuntimeInSeconds", 3600}};
+  constexpr int64_t kHourNs = 3'600'000'000'000;
+  const int64_t now_ns = WallTimeNs();
+  ASSERT_TRUE(store_->Create(JobKind::kTraining, "job",
+                             {"created", now_ns - 3 * kHourNs, {{"request", request}, {"options", ToJson(options_)}}}));
+  const auto append = [&](const char* kind, int64_t at_ns, Json body) {
+    ASSERT_TRUE(store_->Append(JobKind::kTraining, "job", {kind, at_ns, std::move(body)}));
+  };
+  append("status", now_ns - 3 * kHourNs, {{"secondary", "Training"}, {"message", ""}});
+  append("training_started", now_ns - 3 * kHourNs, Json::object());
+  append("attempt", now_ns - kHourNs, {{"number", 2}});
+  const auto state = RunTrainingJob("job", Services());
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->secondary, "MaxRuntimeExceeded") << state->failure_reason;
+  EXPECT_EQ(state->trained_before_ns, 2 * kHourNs);
+}
+
 TEST_P(TrainingRunTest, MaxWaitStops) {
   Json request = Request("sleep 60\n");
   request["EnableManagedSpotTraining"] = true;
