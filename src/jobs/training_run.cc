@@ -202,6 +202,7 @@ class TrainingRun {
     Record("attempt", {{"number", state_.attempt + 1}, {"is_retry", is_retry}});
     EnterStatus("Starting", "Preparing the instances for training");
     data_.Forget();
+    data_failure_.reset();
     return {};
   }
 
@@ -454,6 +455,7 @@ class TrainingRun {
     EnterStatus("Training", "Training image download completed. Training in progress.");
     LEAT_RETURN_IF_ERROR(Confine());
     for (Host& host : hosts_) LEAT_RETURN_IF_ERROR(StartTrainer(host));
+    checkpoints_are_copied_ = true;  // those that an earlier attempt could not copy go with this one's
     Record("training_started");
     AttributeReads();
     return {};

@@ -101,6 +101,10 @@ class TrainingRunTest : public testing::TestWithParam<bool> {
     ASSERT_EQ(waitpid(killed, &status, 0), killed);
     ASSERT_TRUE(WIFSIGNALED(status));
   }
+  void KillShim() {
+    const std::string text = ReadFile(state_directory_ + "/jobs/job/trainer").value();
+    kill(static_cast<pid_t>(ParseUnsigned(Trim(text.substr(text.rfind(' ')))).value()), SIGKILL);
+  }
   std::string LogPath(const std::string& job, uint32_t host = 0) {
     return HostDirectory(state_directory_, job, host) + "/log.0";
   }
@@ -592,9 +596,7 @@ TEST_P(TrainingRunTest, ALostTrainerIsRetriedWithItsCheckpoints) {
   request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}};
   request["RetryStrategy"] = {{"MaximumRetryAttempts", 1}};
   listener_.on_line = [&](const std::string& line) {
-    if (line != "ready") return;
-    const std::string text = ReadFile(state_directory_ + "/jobs/job/trainer").value();
-    kill(static_cast<pid_t>(ParseUnsigned(Trim(text.substr(text.rfind(' ')))).value()), SIGKILL);
+    if (line == "ready") KillShim();
   };
   const JobState state = Run(request);
   EXPECT_EQ(state.status, "Completed") << state.failure_reason;
@@ -603,11 +605,37 @@ TEST_P(TrainingRunTest, ALostTrainerIsRetriedWithItsCheckpoints) {
   EXPECT_EQ(ReadFile(state_directory_ + "/jobs/job/attempt-1/log.0").value_or(""), "ready\n");
 }
 
-TEST_P(TrainingRunTest, ALostTrainerWithoutARetryIsAnInternalError) {
-  listener_.on_line = [&](const std::string&) {
-    const std::string text = ReadFile(state_directory_ + "/jobs/job/trainer").value();
-    kill(static_cast<pid_t>(ParseUnsigned(Trim(text.substr(text.rfind(' ')))).value()), SIGKILL);
+TEST_P(TrainingRunTest, ARetryKnowsNothingOfThePipesAndCheckpointsBefore) {
+  bucket_.PutObject("d/a", "one ");
+  bucket_.AddFault({env::RequestKind::kGet, "d/a", ErrorCode::kDenied});
+  bucket_.AddFault({env::RequestKind::kPut, "c/c", ErrorCode::kDenied});
+  Json request = Request(
+      "c=\"${SM_MODEL_DIR%/model}/checkpoints/c\"; p=\"$SM_CHANNEL_TRAIN\"_0; until [ -p \"$p\" ]; do sleep 0.02; "
+      "done\n"
+      "[ -e \"$c\" ] && exec cat \"$p\"\n"
+      "trap '' TERM; cat \"$p\" & echo 1 > \"$c\"; echo ready; sleep 600\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "InputMode": "Pipe",
+           "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/d/"}}}])");
+  request["CheckpointConfig"] = {{"S3Uri", "s3://bucket/c"}};
+  request["RetryStrategy"] = {{"MaximumRetryAttempts", 1}};
+  options_.stop_grace = std::chrono::minutes(5);
+  listener_.on_line = [&](const std::string& line) {
+    if (line != "ready") return;
+    while (bucket_.FaultsFired() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the pipe's failure is known then
+    KillShim();
   };
+  const JobState state = Run(request);
+  EXPECT_EQ(bucket_.FaultsFired(), 2);
+  EXPECT_EQ(state.status, "Completed") << state.failure_reason;
+  EXPECT_EQ(state.attempt, 2u);
+  EXPECT_EQ(bucket_.Contents()["c/c"], "1\n");
+  EXPECT_FALSE(fs::exists(state_directory_ + "/jobs/job/checkpoints"));
+}
+
+TEST_P(TrainingRunTest, ALostTrainerWithoutARetryIsAnInternalError) {
+  listener_.on_line = [&](const std::string&) { KillShim(); };
   const JobState state = Run(Request("echo ready; sleep 600\n"));
   EXPECT_EQ(state.status, "Failed");
   EXPECT_THAT(state.failure_reason, StartsWith("InternalServerError: the script's parent process ended"));
