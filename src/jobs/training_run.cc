@@ -94,7 +94,7 @@ class TrainingRun {
     const bool cancelled = !status && status.error().code == ErrorCode::kCancelled;
     if (IsStopping() && !state_.timed_out && (cancelled || (status && outcome.status == "Completed"))) {
       outcome = {"Stopped", "Stopped", "Training job stopped", ""};
-    } else if (cancelled && state_.timed_out && !state_.exit_code) {
+    } else if (cancelled && state_.timed_out) {
       outcome = TimedOut();
     } else if (!status) {
       const bool internal = status.error().code == ErrorCode::kInternal || trainer_is_lost_;

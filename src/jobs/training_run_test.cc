@@ -291,19 +291,32 @@ TEST_P(TrainingRunTest, AnUploadThatFailsKeepsTheModel) {
 }
 
 TEST_P(TrainingRunTest, ASecondStopGivesAnUploadUp) {
-  sim::Fault stall{env::RequestKind::kPut, "out/job/output/model"};
+  sim::Fault stall{env::RequestKind::kPut, "out/"};
   stall.stall = true;
+  stall.count = 2;
   bucket_.AddFault(stall);
   std::jthread impatient([&](const std::stop_token& end) {
-    while (bucket_.FaultsFired() == 0 && !end.stop_requested()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    for (const int uploads : {1, 2}) {
+      while (bucket_.FaultsFired() < uploads && !end.stop_requested())
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      stop_ = 2;
     }
-    stop_ = 2;
   });
-  EXPECT_EQ(Run(Request("printf weights > \"$SM_MODEL_DIR/weights\"\n")).status, "Stopped");
-  EXPECT_EQ(bucket_.FaultsFired(), 1);
-  EXPECT_TRUE(fs::exists(state_directory_ + "/jobs/job/ml/model/weights"));
-  EXPECT_THAT(listener_.warnings, testing::Contains(HasSubstr("the model is kept in")));
+  Json request = Request("printf weights > \"$SM_MODEL_DIR/weights\"\n");
+  EXPECT_EQ(Run(request).secondary, "Stopped");
+  stop_ = 0;
+  request = Request("printf weights > \"$SM_MODEL_DIR/weights\"; sleep 60\n");
+  request["TrainingJobName"] = "overdue";
+  request["StoppingCondition"] = {{"MaxRuntimeInSeconds", 1}};
+  const JobState overdue = Run(request);
+  EXPECT_EQ(overdue.status, "Stopped") << overdue.failure_reason;
+  EXPECT_EQ(overdue.secondary, "MaxRuntimeExceeded");
+  EXPECT_EQ(bucket_.FaultsFired(), 2);
+  for (const char* name : {"job", "overdue"}) {
+    const std::string model = state_directory_ + "/jobs/" + name + "/ml/model";
+    EXPECT_TRUE(fs::exists(model + "/weights"));
+    EXPECT_THAT(listener_.warnings, testing::Contains("the model is kept in " + model));
+  }
 }
 
 TEST_P(TrainingRunTest, AnUploadWithoutCredentialsWaitsForSome) {
