@@ -101,11 +101,16 @@ Status CheckMayGo(jobs::JobStore& store, JobKind kind, const std::string& name) 
 
 std::vector<std::string> KeptOfJob(const std::string& state_directory, const std::string& training_job) {
   const std::string volume = jobs::JobVolume(state_directory, training_job);
-  std::vector<std::string> kept;
-  for (const std::string& path : {jobs::JobDirectory(state_directory, training_job) + "/checkpoints", volume + "/model",
-                                  volume + "/output/data"}) {
-    namespace fs = std::filesystem;
-    std::error_code error;
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<std::string> kept, paths;
+  for (uint32_t host = 0;; ++host) {
+    const std::string directory = jobs::HostDirectory(state_directory, training_job, host);
+    if (host > 0 && !fs::exists(directory, error)) break;
+    paths.push_back(directory + "/checkpoints");
+  }
+  for (const char* part : {"/model", "/output/data"}) paths.push_back(volume + part);
+  for (const std::string& path : paths) {
     if (!fs::is_directory(fs::symlink_status(path, error))) continue;
     const bool is_empty = fs::is_empty(path, error);
     if (!is_empty || error) kept.push_back(path);  // what cannot be read may hold anything

@@ -82,13 +82,14 @@ TEST_F(JobRemovalTest, WhatExistsNowhereElseIsDeletedWithForceOnly) {
   Make("one");
   End("one");
   Write(jobs::JobDirectory(state_, "one") + "/checkpoints/epoch-1", "x");
+  Write(jobs::HostDirectory(state_, "one", 1) + "/checkpoints/epoch-1", "x");
   Write(jobs::JobVolume(state_, "one") + "/model/weights", "x");
   ASSERT_TRUE(CreateDirectories(jobs::JobVolume(state_, "one") + "/output/data"));  // empty
   const Status refused = Delete("one");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kExists);
-  EXPECT_THAT(refused.error().message,
-              HasSubstr(state_ + "/jobs/one/checkpoints, " + state_ + "/jobs/one/ml/model is"));
+  EXPECT_THAT(refused.error().message, HasSubstr(state_ + "/jobs/one/checkpoints, " + state_ +
+                                                 "/jobs/one/algo-2/checkpoints, " + state_ + "/jobs/one/ml/model is"));
   EXPECT_THAT(refused.error().message, HasSubstr("--force"));
   EXPECT_TRUE(Exists("one"));
   EXPECT_TRUE(Delete("one", true));

@@ -145,6 +145,21 @@ TEST(Volume, NoLinkOfAScriptsLeadsOut) {
   std::filesystem::remove_all(state);
 }
 
+TEST(Volume, CheckpointsOfEachHostAreKeptAndComeBack) {
+  char name[] = "/tmp/leat-volume-XXXXXX";
+  const std::string state = mkdtemp(name), first = JobDirectory(state, "j"), third = HostDirectory(state, "j", 2);
+  for (const uint32_t host : {0, 1, 2}) ASSERT_TRUE(CreateDirectories(JobVolume(state, "j", host) + "/saved"));
+  for (const auto& directory : {first, third})
+    ASSERT_TRUE(WriteFileAtomically(directory + "/ml/saved/c", directory, 0644, false));
+  EXPECT_EQ(KeepCheckpoints(state, "j", "saved").value(), first + "/checkpoints, " + third + "/checkpoints");
+  ASSERT_TRUE(RemoveVolume(state, "j"));
+  EXPECT_EQ(ReadFile(third + "/checkpoints/c").value_or(""), third);
+  for (const uint32_t host : {0, 1, 2}) ASSERT_TRUE(CreateDirectories(JobVolume(state, "j", host) + "/saved"));
+  ASSERT_TRUE(TakeBackCheckpoints(state, "j", "saved"));
+  for (const auto& directory : {first, third}) EXPECT_EQ(ReadFile(directory + "/ml/saved/c").value_or(""), directory);
+  std::filesystem::remove_all(state);
+}
+
 TEST(Volume, WhatIsKeptStays) {
   char directory[] = "/tmp/leat-volume-XXXXXX";
   ASSERT_TRUE(mkdtemp(directory));

@@ -16,6 +16,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kCheckpoints = "checkpoints";  // where a host's are kept
+
+Status MoveCheckpoints(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) return Fail(ErrorCode::kIo, "moving the checkpoints from " + from + " to " + to + ": " + error.message());
+  return {};
+}
+
 // The first component of `path` below `root` that is a link; empty: none is. A script may put one anywhere.
 std::string LinkOnTheWay(const std::string& root, const std::string& path) {
   std::string way;
@@ -134,26 +143,28 @@ void MergeHosts(const std::string& state_directory, const std::string& training_
 
 Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
                            const std::string& checkpoint_path) {
-  const std::string directory = JobDirectory(state_directory, training_job);
-  const std::string from = directory + "/checkpoints";
-  const std::string to = JobVolume(state_directory, training_job) + "/" + checkpoint_path;
-  if (checkpoint_path.empty() || !IsDirectoryWithEntries(directory, "checkpoints")) return {};
-  std::error_code error;
-  fs::remove(to, error);  // made empty for this attempt
-  fs::rename(from, to, error);
-  if (error) return Fail(ErrorCode::kIo, "moving the checkpoints from " + from + " to " + to + ": " + error.message());
+  for (uint32_t host = 0; host == 0 || fs::exists(HostDirectory(state_directory, training_job, host)); ++host) {
+    const std::string directory = HostDirectory(state_directory, training_job, host);
+    if (checkpoint_path.empty() || !IsDirectoryWithEntries(directory, kCheckpoints)) continue;
+    const std::string to = JobVolume(state_directory, training_job, host) + "/" + checkpoint_path;
+    std::error_code error;
+    fs::remove(to, error);  // made empty for this attempt
+    LEAT_RETURN_IF_ERROR(MoveCheckpoints(directory + "/" + kCheckpoints, to));
+  }
   return {};
 }
 
 Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,
                                     const std::string& checkpoint_path) {
-  const std::string volume = JobVolume(state_directory, training_job), from = volume + "/" + checkpoint_path;
-  const std::string to = JobDirectory(state_directory, training_job) + "/checkpoints";
-  if (checkpoint_path.empty() || !IsDirectoryWithEntries(volume, checkpoint_path)) return std::string();
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error) return Fail(ErrorCode::kIo, "moving the checkpoints from " + from + " to " + to + ": " + error.message());
-  return to;
+  std::string kept;
+  for (uint32_t host = 0; host == 0 || fs::exists(HostDirectory(state_directory, training_job, host)); ++host) {
+    const std::string volume = JobVolume(state_directory, training_job, host);
+    if (checkpoint_path.empty() || !IsDirectoryWithEntries(volume, checkpoint_path)) continue;
+    const std::string to = HostDirectory(state_directory, training_job, host) + "/" + kCheckpoints;
+    LEAT_RETURN_IF_ERROR(MoveCheckpoints(volume + "/" + checkpoint_path, to));
+    kept += (kept.empty() ? "" : ", ") + to;
+  }
+  return kept;
 }
 
 VolumeParts PartsWithEntries(const std::string& state_directory, const std::string& training_job) {

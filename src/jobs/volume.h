@@ -2,8 +2,8 @@
 // A job's files in the state directory. jobs/<name>/ of a training job is its first host's directory, and
 // jobs/<name>/algo-N/ another's: `ml` (its volume: what the script sees at /opt/ml, which ends with the job), `hosts`
 // (its /etc/hosts) and `seccomp.json` (its container's profile), both likewise, and what the trainer leaves
-// (trainer_process.h: `trainer`, `exit`, `log.N`). jobs/<name>/ also has `environment` (the script's, until the job
-// ends), `checkpoints` where those are kept, and `attempt-N/` with the logs of attempts that were lost.
+// (trainer_process.h: `trainer`, `exit`, `log.N`), and `checkpoints` where those are kept. jobs/<name>/ also has
+// `environment` (the script's, until the job ends) and `attempt-N/` with the logs of attempts that were lost.
 // tuning-jobs/<name>/: `environment`. Blocking; any thread, but one call at a time for one job.
 #pragma once
 
@@ -40,11 +40,11 @@ void MergeDirectory(const std::string& from, const std::string& to,
 void MergeHosts(const std::string& state_directory, const std::string& training_job,
                 const std::function<void(const std::string& path)>& on_clash);
 
-// Moves what is in `checkpoint_path` of the volume beside it, where the job's end leaves it. Where it lies then; empty:
-// there was nothing.
+// Moves what is in `checkpoint_path` of each host's volume beside it, where the job's end leaves it. Where it lies
+// then, for a message; empty: there was nothing.
 Result<std::string> KeepCheckpoints(const std::string& state_directory, const std::string& training_job,
                                     const std::string& checkpoint_path);
-// Moves them back into the volume, for the next attempt.
+// Moves them back into the volumes, for the next attempt.
 Status TakeBackCheckpoints(const std::string& state_directory, const std::string& training_job,
                            const std::string& checkpoint_path);
 struct VolumeParts {
