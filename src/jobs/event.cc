@@ -37,7 +37,8 @@ JobState Apply(JobState state, const Event& event) {
     Enter(state, "Starting", "Starting the training job", event.at_ns);
   } else if (event.kind == "status") {
     const std::string secondary = body.value("secondary", "");
-    if (!state.started_ns && secondary != "Starting") state.started_ns = event.at_ns;
+    // A job that is stopped in the queue has not started.
+    if (!state.started_ns && (secondary == "Downloading" || secondary == "Training")) state.started_ns = event.at_ns;
     if (secondary == "Stopping") state.status = "Stopping";
     Enter(state, secondary, body.value("message", ""), event.at_ns);
   } else if (event.kind == "stop_requested") {

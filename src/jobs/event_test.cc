@@ -53,6 +53,11 @@ TEST(Event, StoppingIsAStatusOfItsOwn) {
   events.push_back({"status", 4100000000, {{"secondary", "Stopping"}}});
   EXPECT_EQ(Fold(events).status, "Stopping");
   EXPECT_FALSE(Fold(events).IsTerminal());
+  events.erase(events.begin() + 1, events.end() - 2);  // in the queue
+  events.push_back({"ended", 4200000000, {{"status", "Stopped"}}});
+  const Json queued = DescribeTrainingJob("t", Fold(events), {});
+  for (const char* time : {"TrainingStartTime", "TrainingTimeInSeconds", "BillableTimeInSeconds"})
+    EXPECT_FALSE(queued.contains(time)) << time;
 }
 
 TEST(Describe, HasTheServicesShape) {

@@ -162,6 +162,9 @@ void Supervisor::EndOverdue(const std::vector<std::string>& unfinished, const st
       continue;
     }
     LogInfo("job " + name + " has waited for longer than its MaxWaitTimeInSeconds");
+    const Event stopping{"status", WallTimeNs(), {{"secondary", "Stopping"}, {"message", "Stopping the training job"}}};
+    if (const Status told = StoreOf(name).Append(JobKind::kTraining, name, stopping); !told)
+      LogError("job " + name + ": " + told.error().message);
     End(name, {{"status", "Stopped"},
                {"secondary", "MaxWaitTimeExceeded"},
                {"message", "Training job waited for longer than MaxWaitTimeInSeconds provided"}});
@@ -228,7 +231,7 @@ Result<bool> Supervisor::Turn() {
       } else if (!stops) {  // else what it would need does not matter any more
         auto found = Place(*state, name);
         if (found) placement = *found;
-        if (!found || !placement || running_.size() >= kRunningMax) {
+        if (!found || !placement || CountWorking() >= kRunningMax) {
           if (found && placement) pool_.Return(*placement);
           TellItWaits(name, found ? "" : found.error().message);
           is_full = true;  // none overtakes: it would wait for ever
@@ -242,7 +245,10 @@ Result<bool> Supervisor::Turn() {
         started = store_.Append(JobKind::kTraining, name, {"placed", WallTimeNs(), ToJson(*placement)});
       const bool is_placed = had_started || (started && !stops);
       if (started) started = Start(name, *state, *placement);
-      if (started) continue;
+      if (started) {
+        running_.at(name)->has_room = is_placed;
+        continue;
+      }
       if (is_placed) {
         held_[name] = *placement;
       } else {
@@ -265,12 +271,18 @@ Result<std::optional<Placement>> Supervisor::Place(const JobState& state, const 
   return pool_.Take(*size, job.instance_count, DevicesOf(VisibleIn(factory_.For(name).environment, hardware_)));
 }
 
+size_t Supervisor::CountWorking() const {
+  const auto has_room = [](const auto& one) { return one.second->has_room; };
+  return static_cast<size_t>(std::ranges::count_if(running_, has_room));
+}
+
 void Supervisor::TellItWaits(const std::string& name, const std::string& reason) {
   const std::string telling = name + " " + reason;
   if (std::exchange(told_to_wait_, telling) == telling) return;
-  const std::string message =
-      reason.empty() ? "Waiting for " + std::to_string(running_.size()) + " running jobs to leave room on this machine"
-                     : "Waiting, because it cannot be told what the job needs: " + reason;
+  const size_t working = CountWorking();
+  const std::string message = reason.empty() ? "Waiting for " + std::to_string(working) + " running job" +
+                                                   (working == 1 ? "" : "s") + " to leave room on this machine"
+                                             : "Waiting, because it cannot be told what the job needs: " + reason;
   const Status told = store_.Append(JobKind::kTraining, name,
                                     {"status", WallTimeNs(), {{"secondary", "Starting"}, {"message", message}}});
   if (!told) LogWarning("job " + name + ": " + told.error().message);

@@ -63,6 +63,7 @@ class Supervisor {
     RetainingStore* store = nullptr;  // its thread's, until that has ended
     std::thread thread;
     Status outcome;          // its thread's, until that has ended: why the job has not
+    bool has_room = true;    // false: it stops, and was not placed
     bool is_over = true;     // likewise: nothing of the job runs
     bool has_ended = false;  // protected by mutex_
   };
@@ -74,6 +75,7 @@ class Supervisor {
   Result<std::map<std::string, std::string>> BeginScriptService(const std::string& name, ScriptService& service);
   // Absent: it does not fit now. An error: instance-types.json cannot be read.
   Result<std::optional<Placement>> Place(const JobState& state, const std::string& name);
+  size_t CountWorking() const;  // running jobs that have room on the machine
   void TellItWaits(const std::string& name, const std::string& reason);
   // What the job has had so far, which it keeps while it is to be looked at again.
   Placement TakeBack(const std::string& name, const JobState& state);

@@ -105,10 +105,15 @@ TEST_F(SupervisorTest, AJobThatHasWaitedTooLongEndsWithoutAStart) {
     const JobState state = disk_.Load(name).value();
     EXPECT_EQ(state.status, "Stopped");
     EXPECT_EQ(state.secondary, "MaxWaitTimeExceeded");
+    ASSERT_EQ(state.transitions.size(), 3u);
+    EXPECT_EQ(state.transitions[1].status, "Stopping");
+    EXPECT_FALSE(state.started_ns);
     EXPECT_TRUE(state.placement.empty());
     EXPECT_TRUE(state.failure_reason.empty());
   }
   EXPECT_EQ(disk_.Load("patient")->status, "InProgress");
+  EXPECT_EQ(disk_.Load("patient")->transitions.back().message,
+            "Waiting for 1 running job to leave room on this machine");
   ASSERT_TRUE(WriteFileAtomically(go, "", 0600, false));
   TurnToTheEnd(supervisor);
   EXPECT_EQ(disk_.Load("first")->status, "Completed");

@@ -31,7 +31,7 @@ class WaitingForRoom(JobsTest):
             described = self.wait_status(name, 'Stopped')
             self.assertEqual(described['SecondaryStatus'], 'MaxWaitTimeExceeded')
             states = [entry['Status'] for entry in described['SecondaryStatusTransitions']]
-            self.assertEqual(states, ['Starting', 'MaxWaitTimeExceeded'])
+            self.assertEqual(states, ['Starting', 'Stopping', 'MaxWaitTimeExceeded'])
             self.assertNotIn('TrainingStartTime', described)
             self.assertNotIn('FailureReason', described)
         self.assertEqual(attached.wait(LONG), 1)
