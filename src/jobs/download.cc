@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <filesystem>
 #include <future>
 #include <map>
 #include <mutex>
@@ -115,6 +116,16 @@ class FileReceiver final : public env::GetReceiver {
   Status status_;
 };
 
+namespace fs = std::filesystem;
+
+tl::unexpected<Error> FileAndFolder(const std::string& key, const std::string& uri) {
+  const std::string shown = EscapeForDisplay(key);
+  return Fail(ErrorCode::kInvalidArgument, "the key '" + shown + "' of " + uri +
+                                               " is an object, and others begin with '" + shown +
+                                               "/': no directory can hold both; rename one of them, or read the "
+                                               "channel through FastFile or a FileSystemDataSource, which show both");
+}
+
 bool IsSafePath(const std::string& path) {
   if (path.find('\0') != std::string::npos) return false;
   for (const auto& component : Split(path, '/')) {
@@ -144,7 +155,7 @@ class Download {
     if (stopped_ && stopped_()) return Fail(ErrorCode::kCancelled, "the download of " + uri_ + " was stopped");
     const size_t slash = relative.rfind('/');
     if (slash != std::string::npos && made_.insert(relative.substr(0, slash)).second) {
-      LEAT_RETURN_IF_ERROR(CreateDirectories(directory_ + "/" + relative.substr(0, slash)));
+      LEAT_RETURN_IF_ERROR(MakeFolder(key, relative, slash));
     }
     const uint64_t place = flight_->Enter();
     if (place == 0) {
@@ -155,11 +166,13 @@ class Download {
     env::GetRequest get;
     get.key = key;
     get.if_match = etag;
-    const auto done = [flight = flight_, place](Status got, uint64_t bytes) {
+    const std::string path = directory_ + "/" + relative;
+    const auto done = [flight = flight_, place, path, key, uri = uri_](Status got, uint64_t bytes) {
+      std::error_code error;
+      if (!got && fs::is_directory(path, error)) got = FileAndFolder(key, uri);
       flight->Leave(place, std::move(got), bytes);
     };
-    flight_->Started(place,
-                     store_.Get(std::move(get), std::make_shared<FileReceiver>(directory_ + "/" + relative, done)));
+    flight_->Started(place, store_.Get(std::move(get), std::make_shared<FileReceiver>(path, done)));
     return {};
   }
 
@@ -172,6 +185,17 @@ class Download {
   }
 
  private:
+  // What is before `slash` of `relative`.
+  Status MakeFolder(const std::string& key, const std::string& relative, size_t slash) {
+    Status made = CreateDirectories(directory_ + "/" + relative.substr(0, slash));
+    for (size_t end = relative.find('/'); !made && end <= slash; end = relative.find('/', end + 1)) {
+      std::error_code error;
+      if (!fs::is_regular_file(directory_ + "/" + relative.substr(0, end), error)) continue;
+      return FileAndFolder(key.substr(0, key.size() - (relative.size() - end)), uri_);
+    }
+    return made;
+  }
+
   env::ObjectStore& store_;
   const std::string uri_, directory_;
   const StopCheck& stopped_;

@@ -693,6 +693,25 @@ TEST(Transfer, AKeyThatIsNoPathIsRefused) {
   fs::remove_all(directory);
 }
 
+TEST(Transfer, AKeyThatIsAFileAndAFolderIsNamed) {
+  for (const bool file_first : {true, false}) {
+    const TestDirectory directory;
+    sim::MemoryObjectStore store;
+    store.PutObject("p/col/a", "x");
+    store.PutObject("p/col/a/b", "x");
+    if (file_first) {
+      ASSERT_TRUE(CreateDirectories(directory.path() + "/col"));
+      ASSERT_TRUE(WriteFileAtomically(directory.path() + "/col/a", "", 0644, false));
+    } else {
+      ASSERT_TRUE(CreateDirectories(directory.path() + "/col/a"));
+    }
+    const auto result = DownloadPrefix(store, "s3://bucket/p/", directory.path(), 1, {});
+    EXPECT_EQ(result.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_THAT(result.error().message, HasSubstr("'p/col/a' of s3://bucket/p/ is an object"));
+    EXPECT_THAT(result.error().message, HasSubstr("'p/col/a/'"));
+  }
+}
+
 TEST(Transfer, OneFailureEndsADownload) {
   sim::MemoryObjectStore store;
   for (int i = 0; i < 20; ++i) store.PutObject("p/" + std::to_string(i), "x");
