@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/accelerate.h"
 
-#include <cstdint>
 #include <utility>
 
 #include "cli/job_services.h"
-#include "jobs/stoppable.h"
-#include "jobs/transfer.h"
+#include "jobs/prefix_shape.h"
 #include "model/repository_url.h"
 
 namespace leat::cli {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr uint32_t kListedMax = 10;  // keys: two different ones tell enough
 
 std::string ModeOf(const Json& request, const Json& channel) {
   if (const auto own = channel.find("InputMode"); own != channel.end() && own->is_string()) return *own;
@@ -73,19 +69,10 @@ void AccelerateJob(Json& job, const FolderTest& names_folder, std::vector<std::s
   }
 }
 
-// One LIST.
 Result<bool> NamesFolder(const std::string& uri) {
-  const auto location = jobs::LocationOf(uri);
   JobRepositories repositories(CallerEnvironment);
-  LEAT_ASSIGN_OR_RETURN(const jobs::Repository repository, repositories.Open(location.repository, 1));
-  env::ListRequest request;
-  request.prefix = location.key;
-  request.delimiter = "/";
-  request.keys_max = kListedMax;
-  LEAT_ASSIGN_OR_RETURN(const auto page, jobs::AwaitUnlessStopped<env::ListPage>(
-                                             {}, [&](auto done) { repository.store->List(request, std::move(done)); }));
-  return page.objects.empty() && page.next_token.empty() && page.common_prefixes.size() == 1 &&
-         page.common_prefixes[0] == location.key + "/";
+  LEAT_ASSIGN_OR_RETURN(const jobs::PrefixShape shape, jobs::ShapeOfPrefix(repositories, uri, {}));
+  return shape == jobs::PrefixShape::kFolder;
 }
 
 }  // namespace

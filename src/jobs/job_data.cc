@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "jobs/host_files.h"
+#include "jobs/prefix_shape.h"
 #include "jobs/transfer.h"
 
 namespace leat::jobs {
@@ -22,6 +23,7 @@ Result<std::unique_ptr<PipeFeed>> JobData::Prepare(const Channel& channel, HostS
   }
   // FastFile: a mount of the prefix, whose data stay cached for the next job as any file system's do.
   const FileSystemSource source = channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
+  LEAT_RETURN_IF_ERROR(CheckPrefix(source, channel.s3.has_value(), stopped));
   LEAT_ASSIGN_OR_RETURN(const std::string directory, Mount(source));
   std::error_code error;
   if (!fs::is_directory(directory, error)) {
@@ -46,6 +48,20 @@ Result<std::string> JobData::Mount(const FileSystemSource& source) {
   LEAT_ASSIGN_OR_RETURN(std::string directory, file_systems_.DirectoryOf(id, source.directory_path));
   counters_before_.emplace(id, before.value_or(FileSystemCounters{}));
   return directory;
+}
+
+Status JobData::CheckPrefix(const FileSystemSource& source, bool is_fast_file, const StopCheck& stopped) {
+  const std::string& uri = source.file_system_id;
+  if (source.is_plain_directory || !uri.starts_with("s3://")) return {};
+  const auto shape = ShapeOfPrefix(repositories_, uri, stopped);
+  // What cannot be listed now may be in the cache of a mount.
+  if (!shape) return shape.error().code == ErrorCode::kCancelled ? Fail(shape.error()) : Status();
+  if (*shape == PrefixShape::kNothing) return NoObjectsBelow(uri);
+  if (*shape == PrefixShape::kFolder) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              uri + " names no folder: keys begin with it that a mount of " + uri + "/ does not show; end the " +
+                  (is_fast_file ? "S3Uri with / to leave them out, or use the InputMode File"
+                                : "FileSystemId with / to leave them out, or use an S3DataSource"));
 }
 
 Json JobData::ToJson() const {

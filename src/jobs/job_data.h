@@ -44,6 +44,8 @@ class JobData {
 
  private:
   Result<std::string> Mount(const FileSystemSource& source);
+  // A mount must show what the prefix names, all of it.
+  Status CheckPrefix(const FileSystemSource& source, bool is_fast_file, const StopCheck& stopped);
 
   const std::string& state_directory_;
   FileSystemResolver& file_systems_;

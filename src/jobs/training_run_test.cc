@@ -181,6 +181,39 @@ TEST_P(TrainingRunTest, MissingDataFailsTheJobBeforeTheScript) {
   EXPECT_EQ(Log(), "");
 }
 
+TEST_P(TrainingRunTest, AMountedPrefixThatShowsNotAllOfTheDataFailsTheJob) {
+  for (const char* key : {"tr/train/a", "tr/train-more", "tr/only/b", "tr/marker/"})
+    bucket_.PutObject(key, std::string(key).ends_with('/') ? "" : "x");
+  int jobs = 0;
+  const auto run = [&](const std::string& uri, bool is_fast_file) {
+    Json request = Request("exit 0\n");
+    request["TrainingJobName"] = "job-" + std::to_string(++jobs);
+    Json source = {{"S3DataSource", {{"S3DataType", "S3Prefix"}, {"S3Uri", uri}}}};
+    if (!is_fast_file) {
+      source = {{"FileSystemDataSource",
+                 {{"FileSystemId", uri},
+                  {"FileSystemAccessMode", "ro"},
+                  {"FileSystemType", "FSxLustre"},
+                  {"DirectoryPath", "/dir"}}}};
+    }
+    request["InputDataConfig"] = {
+        {{"ChannelName", "c"}, {"InputMode", is_fast_file ? "FastFile" : "File"}, {"DataSource", source}}};
+    const JobState state = Run(request);
+    return state.status == "Completed" ? "" : state.failure_reason;
+  };
+  for (const bool is_fast_file : {true, false}) {
+    for (const char* uri : {"s3://bucket/none", "s3://bucket/none/", "s3://bucket/tr/marker", "s3://bucket/tr/marker/"})
+      EXPECT_THAT(run(uri, is_fast_file), StartsWith("ClientError: channel c: No S3 objects found under S3 URL"))
+          << uri;
+    for (const char* uri : {"s3://bucket/tr/tra", "s3://bucket/tr/train", "s3://bucket/tr/only/b"})
+      EXPECT_THAT(run(uri, is_fast_file),
+                  StartsWith("ClientError: channel c: " + std::string(uri) + " names no folder"))
+          << uri;
+    for (const char* uri : {"s3://bucket", "s3://bucket/tr/", "s3://bucket/tr/only", "s3://bucket/tr/train/"})
+      EXPECT_EQ(run(uri, is_fast_file), "") << uri;
+  }
+}
+
 // Whether any process still has `mark` among its arguments.
 bool AnyProcessHas(const std::string& mark) {
   for (const auto& entry : fs::directory_iterator("/proc")) {
