@@ -40,7 +40,7 @@ struct Arguments {
   std::string name, state_directory, host;
   std::vector<std::string> names, metrics;
   ListSelection selection;
-  bool json = false, follow = false, csv = false, force = false;
+  bool json = false, follow = false, csv = false, force = false, at_once = false;
 };
 
 void PrintJson(const Json& value) {
@@ -234,7 +234,7 @@ Status Delete(JobStore& store, const Arguments& arguments) {
   return first;
 }
 
-Status RequestStop(JobStore& store, const std::string& name) {
+Status RequestStop(JobStore& store, const std::string& name, bool at_once) {
   LEAT_ASSIGN_OR_RETURN(const JobKind kind, KindOf(store, name));
   LEAT_ASSIGN_OR_RETURN(const auto events, store.Events(kind, name));
   const jobs::JobState state = jobs::Fold(events);
@@ -243,14 +243,14 @@ Status RequestStop(JobStore& store, const std::string& name) {
                                       (kind == JobKind::kTraining ? "training" : "tuning") + " job is in status " +
                                       state.status + ".");
   }
-  return store.Append(kind, name, {"stop_requested", jobs::WallTimeNs(), {{"level", 1}}});
+  return store.Append(kind, name, {"stop_requested", jobs::WallTimeNs(), {{"level", at_once ? 2 : 1}}});
 }
 
 // Each by itself. The supervisor sees the requests within a second.
 Status Stop(JobStore& store, const Arguments& arguments) {
   Status first;
   for (const auto& name : arguments.names) {
-    Status status = RequestStop(store, name);
+    Status status = RequestStop(store, name, arguments.at_once);
     if (!status && arguments.names.size() > 1) status = Fail(status.error().code, name + ": " + status.error().message);
     if (status) continue;
     if (first) {
@@ -372,6 +372,7 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
   metrics->footer("Example:\n  leat jobs metrics my-job --metric val:accuracy --csv > accuracy.csv");
   const auto [stop, stop_arguments] = add("stop", "Stop jobs in good order, running or waiting", false, Stop);
   stop->add_option("NAME", stop_arguments->names, "the jobs' names")->required();
+  stop->add_flag("--now", stop_arguments->at_once, "at once: SIGKILL, and nothing is uploaded any more");
   const auto [remove, remove_arguments] =
       add("delete", "Delete jobs that have ended: log, metrics, files", false, Delete);
   remove->add_option("NAME", remove_arguments->names, "the jobs' names")->required();

@@ -164,6 +164,18 @@ while True: time.sleep(0.1)
         self.assertEqual(self.marked('k-start'), ['x'])
 
 
+    def test_stop_now_kills_a_job_that_a_stop_does_not_end(self):
+        self.submit(self.spec('now', self.STUBBORN))
+        self.wait_marked('i-start')
+        self.leat.run('jobs', 'stop', 'now', state_directory=True)
+        self.wait_marked('i-told')  # and goes on
+        self.assertEqual(self.describe('now')['SecondaryStatus'], 'Stopping')
+        self.leat.run('jobs', 'stop', '--now', 'now', state_directory=True)
+        self.wait_status('now', 'Stopped')
+        self.assertEqual([pid for pid in self.marked('i-pids') if alive(pid)], [])
+        self.assertEqual(self.keys('out', 'jobs/now/'), [])
+
+
 class ShimKilled(JobsTest):
     """kill -9 of the process between supervisor and script: nobody knows how the script ended."""
 
