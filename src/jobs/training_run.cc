@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "jobs/artifact_files.h"
 #include "jobs/checkpoint_sync.h"
 #include "jobs/code.h"
 #include "jobs/confinement.h"
@@ -611,6 +612,10 @@ class TrainingRun {
       if (!uri && uri.error().code == ErrorCode::kNoCredentials) {
         LEAT_RETURN_IF_ERROR(WaitForCredentials(LocationOf(job_.output_path).repository));
         uri = once();
+      }
+      if (uri && !job_.compress_artifacts) {
+        const auto found = ArtifactFilesIn(ml_ + directory);
+        if (found && !found->left_out.empty()) Warn(LeftOutText("/opt/ml" + directory, found->left_out));
       }
       if (!uri) return Fail(uri.error().code, "uploading " + base + name + ": " + uri.error().message);
       return uri;

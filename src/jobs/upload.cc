@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <deque>
-#include <filesystem>
 #include <future>
 #include <vector>
 
 #include "base/file.h"
 #include "jobs/archive.h"
+#include "jobs/artifact_files.h"
 #include "jobs/stoppable.h"
 #include "jobs/transfer.h"
 
@@ -197,15 +197,9 @@ Result<std::string> UploadDirectory(RepositoryFactory& repositories, const std::
     LEAT_RETURN_IF_ERROR(writer->Finish());
     return artifact;
   }
-  namespace fs = std::filesystem;
-  std::error_code error;
-  for (fs::recursive_directory_iterator i(directory, error), end; !error && i != end; i.increment(error)) {
-    std::error_code ignored;  // what went away meanwhile is no regular file
-    if (!fs::is_regular_file(i->symlink_status(ignored))) continue;
-    const std::string name = i->path().lexically_relative(directory).string();
-    LEAT_RETURN_IF_ERROR(CopyFile(repositories, i->path().string(), uri + "/" + name, stopped));
-  }
-  if (error) return Fail(ErrorCode::kIo, directory + ": " + error.message());
+  LEAT_ASSIGN_OR_RETURN(const ArtifactFiles found, ArtifactFilesIn(directory));
+  for (const auto& file : found.files)
+    LEAT_RETURN_IF_ERROR(CopyFile(repositories, file.path, uri + "/" + file.name, stopped));
   return uri + "/";
 }
 
