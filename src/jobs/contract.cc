@@ -293,10 +293,8 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
     environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
   environment["SAGEMAKER_JOB_NAME"] = job.name;
   environment["CURRENT_HOST"] = machine.current_host;
-  if (machine.hosts.size() > 1) {  // what torch.distributed's env:// and the service's framework images go by
-    environment["MASTER_ADDR"] = machine.hosts[0];
-    environment["MASTER_PORT"] = "7777";
-  }
+  // What torch.distributed's env:// and the service's framework images go by. MASTER_PORT is the supervisor's to give.
+  if (machine.hosts.size() > 1) environment["MASTER_ADDR"] = machine.hosts[0];
   if (const auto region = job.hyperparameters.find("sagemaker_region"); region != job.hyperparameters.end()) {
     for (const char* name : kRegionNames) environment[name] = PlainValue(region->second);
   }

@@ -11,12 +11,13 @@ Json ToJson(const Placement& placement) {
   return {{"counted", placement.is_counted},
           {"cpus", placement.cpus},
           {"memory_bytes", placement.memory_bytes},
-          {"gpus", placement.gpus}};
+          {"gpus", placement.gpus},
+          {"port", placement.port}};
 }
 
 Placement PlacementFrom(const Json& json) {
   return {json.value("counted", false), json.value("cpus", 0u), json.value("memory_bytes", uint64_t{0}),
-          json.value("gpus", std::vector<std::vector<std::string>>{})};
+          json.value("gpus", std::vector<std::vector<std::string>>{}), json.value("port", 0u)};
 }
 
 bool ResourcePool::IsFree(const std::string& gpu) const { return std::ranges::find(taken_, gpu) == taken_.end(); }
@@ -50,15 +51,22 @@ std::optional<Placement> ResourcePool::Take(InstanceSize size, unsigned hosts,
   return placement;
 }
 
+void ResourcePool::TakePort(Placement& placement) {
+  placement.port = kFirstPort;
+  while (!ports_.insert(placement.port).second) ++placement.port;
+}
+
 void ResourcePool::TakeAgain(const Placement& placement) {
   cpus_free_ -= std::min(placement.cpus, cpus_free_);
   memory_free_ -= std::min(placement.memory_bytes, memory_free_);
   for (const auto& host : placement.gpus) taken_.insert(taken_.end(), host.begin(), host.end());
+  if (placement.port > 0) ports_.insert(placement.port);
 }
 
 void ResourcePool::Return(const Placement& placement) {
   cpus_free_ = std::min(cpus_, cpus_free_ + placement.cpus);
   memory_free_ = std::min(memory_, memory_free_ + placement.memory_bytes);
+  ports_.erase(placement.port);
   for (const auto& host : placement.gpus) {
     for (const auto& gpu : host) {
       const auto found = std::ranges::find(taken_, gpu);

@@ -24,6 +24,22 @@ TEST(ResourcePool, GivesEachGpuOnce) {
   EXPECT_EQ(pool.cpus_free(), 4u);
 }
 
+TEST(ResourcePool, GivesEachPortOnce) {
+  ResourcePool pool(8, 0, kAll);
+  Placement first, second, third;
+  pool.TakePort(first);
+  pool.TakePort(second);
+  EXPECT_EQ(first.port, 7777u);
+  EXPECT_EQ(second.port, 7778u);
+  pool.Return(first);
+  pool.TakePort(third);
+  EXPECT_EQ(third.port, 7777u);
+  ResourcePool next(8, kAll);  // of a supervisor that comes after
+  next.TakeAgain(PlacementFrom(ToJson(third)));
+  next.TakePort(first);
+  EXPECT_EQ(first.port, 7778u);
+}
+
 TEST(ResourcePool, HostsShareTheMachine) {
   ResourcePool pool(8, 0, kAll);
   EXPECT_THAT(pool.Take({2, 1}, 2, kAll)->gpus, ElementsAre(ElementsAre("0"), ElementsAre("1")));

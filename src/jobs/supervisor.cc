@@ -267,8 +267,11 @@ Result<std::optional<Placement>> Supervisor::Place(const JobState& state, const 
   LEAT_ASSIGN_OR_RETURN(const Json table, ReadInstanceTypes(state_directory_));
   const TrainingJob job = CheckTrainingJob(state.request).job;
   const auto size = CountedSize(job.instance_type, table);
-  if (!size) return std::optional(Placement{});
-  return pool_.Take(*size, job.instance_count, DevicesOf(VisibleIn(factory_.For(name).environment, hardware_)));
+  std::optional<Placement> placement = Placement{};
+  if (size)
+    placement = pool_.Take(*size, job.instance_count, DevicesOf(VisibleIn(factory_.For(name).environment, hardware_)));
+  if (placement && job.instance_count > 1) pool_.TakePort(*placement);
+  return placement;
 }
 
 size_t Supervisor::CountWorking() const {
@@ -363,6 +366,8 @@ void Supervisor::RunJob(const std::string& name, Running& running, std::vector<M
     if (running.services.script) variables = BeginScriptService(name, *running.services.script);
     if (variables) {
       services.script_variables = std::move(*variables);
+      if (const unsigned port = running.placement.port; port > 0)
+        services.script_variables.emplace("MASTER_PORT", std::to_string(port));
       state = RunTrainingJob(name, services);
     } else {
       state = Fail(variables.error());

@@ -174,6 +174,27 @@ TEST_F(SupervisorTest, ABrokenTableLosesNoJob) {
   EXPECT_EQ(disk_.Load("waits")->status, "Completed");
 }
 
+TEST_F(SupervisorTest, HostsOfJobsThatRunAtOnceMeetAtPortsOfTheirOwn) {
+  const std::string go = directory_.path() + "/go";
+  for (const char* name : {"first", "second"}) {
+    Json request = Request(
+        name, "echo \"$MASTER_PORT\" > \"$SM_MODEL_DIR/../../port\"\nuntil [ -e '" + go + "' ]; do sleep 0.02; done\n");
+    request["ResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 2}};
+    Submit(request);
+  }
+  Supervisor supervisor(state_directory_, disk_, *this, {2, 0, std::nullopt});
+  const auto seen = [&](const std::string& host) {
+    return ReadFile(state_directory_ + "/jobs/" + host + "/port").value_or("");
+  };
+  const std::vector<std::string> hosts = {"first", "first/algo-2", "second", "second/algo-2"};
+  TurnUntil(supervisor,
+            [&](bool) { return std::ranges::none_of(hosts, [&](auto& host) { return seen(host).empty(); }); });
+  EXPECT_THAT((std::vector{seen(hosts[0]), seen(hosts[1]), seen(hosts[2]), seen(hosts[3])}),
+              ElementsAre("7777\n", "7777\n", "7778\n", "7778\n"));
+  ASSERT_TRUE(WriteFileAtomically(go, "", 0600, false));
+  TurnToTheEnd(supervisor);
+}
+
 TEST_F(SupervisorTest, GpusNamedByUuidAreTheJobsAlone) {
   WriteInstanceTypes(R"({"ml.own.box": {"cpus": 1, "gpus": 1}})");
   const std::string script = "echo \"$CUDA_VISIBLE_DEVICES\" > \"$SM_MODEL_DIR/../../gpu\"\n";

@@ -28,7 +28,7 @@ struct RunServices {
   const StopLevel& stop;
   std::vector<std::string> environment;  // the submitter's, NAME=value
   std::vector<Machine> machines;         // what each host may use; empty: as many of the whole machine as are asked for
-  std::map<std::string, std::string> script_variables = {};  // ScriptService's
+  std::map<std::string, std::string> script_variables = {};  // ScriptService's, and MASTER_PORT
   // How long the end of a job waits for a store that takes nothing; then the job's volume is left.
   std::chrono::milliseconds store_patience{60'000};
 };
