@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -174,6 +175,27 @@ size_t Utf8SequenceLength(std::string_view text) {
     return overlong || too_large ? 0 : 4;
   }
   return 0;
+}
+
+namespace {
+
+// Where the character behind the one at `at` begins.
+size_t NextCharacter(std::string_view text, size_t at) {
+  return at + std::max<size_t>(Utf8SequenceLength(text.substr(at, 4)), 1);
+}
+
+}  // namespace
+
+size_t CharacterCount(std::string_view text) {
+  size_t count = 0;
+  for (size_t at = 0; at < text.size(); at = NextCharacter(text, at)) ++count;
+  return count;
+}
+
+std::string CutToCharacters(std::string_view text, size_t characters_max) {
+  size_t end = 0;
+  for (size_t count = 0; end < text.size() && count < characters_max; ++count) end = NextCharacter(text, end);
+  return std::string(text.substr(0, end));
 }
 
 std::string FormatTimeUtc(int64_t epoch_ns) {

@@ -36,6 +36,10 @@ std::string ToLower(std::string_view text);                             // ASCII
 
 // Length of the valid UTF-8 sequence that `text` starts with (1 to 4), or 0 when it starts with none.
 size_t Utf8SequenceLength(std::string_view text);
+// Characters of UTF-8; a byte that belongs to none counts as one.
+size_t CharacterCount(std::string_view text);
+// The first `characters_max` characters, and all of a text that has no more.
+std::string CutToCharacters(std::string_view text, size_t characters_max);
 
 // ISO 8601 in UTC, "2026-01-02T03:04:05Z" (whole seconds) from nanoseconds since the epoch.
 std::string FormatTimeUtc(int64_t epoch_ns);

@@ -50,6 +50,14 @@ TEST(Utf8SequenceLength, RefusesOverlongAndSurrogates) {
   EXPECT_EQ(Utf8SequenceLength("\xe2\x82"), 0u);
 }
 
+TEST(Characters, AreCountedAndNotCut) {
+  EXPECT_EQ(CharacterCount("a\xc3\xa4\xe6\xbc\xa2"), 3u);
+  EXPECT_EQ(CharacterCount("\x80\x80\xe6\xbc"), 4u);
+  EXPECT_EQ(CutToCharacters("a\xc3\xa4\xe6\xbc\xa2z", 2), "a\xc3\xa4");
+  EXPECT_EQ(CutToCharacters("ab", 2), "ab");
+  EXPECT_EQ(CutToCharacters("", 2), "");
+}
+
 TEST(Text, SplitTrimSecondsTime) {
   EXPECT_EQ(Split("a,,b", ','), (std::vector<std::string>{"a", "", "b"}));
   EXPECT_EQ(Trim(" \t a b\n"), "a b");

@@ -64,9 +64,9 @@ void ReadTrial(RequestReader& reader, const Json& json, const std::string& path,
   if (status == "Failed") trial.state = search::Trial::State::kFailed;
   if (status == "Completed") {
     trial.state = search::Trial::State::kCompleted;
-    const auto value = json.find("Value");
-    if (value == json.end() || !value->is_number()) {
-      reader.Problem(path + ".Value", value == json.end() ? nullptr : &*value, "must be a number");
+    const Json* value = reader.Member(json, path, "Value");
+    if (!value || !value->is_number()) {
+      reader.Problem(path + ".Value", value, "must be a number");
     } else {
       trial.objective = value->get<double>();
     }
@@ -97,6 +97,11 @@ Result<StudyFile> ReadStudy(const std::string& path) {
       ReadTrial(reader, (*trials)[i], "Trials[" + std::to_string(i) + "]", file.study);
   }
   LEAT_RETURN_IF_ERROR(StatusOf(reader.problems, path));
+  // As suggestions and the words of the service have them.
+  reader.Accept("Trials[0]", {"Trial", "Value"});
+  reader.Accept("Objective", {"MetricName"});
+  for (const auto& warning : reader.known.WarningsOf(file.json, "a study"))
+    std::fprintf(stderr, "leat suggest: warning: %s: %s\n", path.c_str(), EscapeForDisplay(warning).c_str());
   return file;
 }
 

@@ -35,44 +35,59 @@ void RequestReader::Problem(const std::string& path, const Json* value, const st
   problems.push_back({path, Shortened(shown), rule});
 }
 
+const RequestReader::Json* RequestReader::Member(const Json& parent, const std::string& path, const char* name) {
+  known.Add(path, name);
+  const auto found = parent.find(name);
+  return found == parent.end() ? nullptr : &*found;
+}
+
+const RequestReader::Json* RequestReader::Given(const Json& parent, const std::string& path, const char* name) {
+  const Json* member = Member(parent, path, name);
+  return member && !member->is_null() ? member : nullptr;
+}
+
+void RequestReader::Accept(const std::string& path, std::initializer_list<const char*> names) {
+  for (const char* name : names) known.Add(path, name);
+}
+
 const RequestReader::Json* RequestReader::Object(const Json& parent, const std::string& path, const char* name,
                                                  bool required) {
-  const auto found = parent.find(name);
-  if (found == parent.end() || found->is_null()) {
+  const Json* found = Given(parent, path, name);
+  if (!found) {
     if (required) Problem(Join(path, name), nullptr, "an object is required");
     return nullptr;
   }
-  if (found->is_object()) return &*found;
-  Problem(Join(path, name), &*found, "must be an object");
+  if (found->is_object()) return found;
+  Problem(Join(path, name), found, "must be an object");
   return nullptr;
 }
 
 const RequestReader::Json* RequestReader::Array(const Json& parent, const std::string& path, const char* name,
                                                 bool required, size_t items_min, size_t items_max) {
-  const auto found = parent.find(name);
-  if (found == parent.end() || found->is_null()) {
+  const Json* found = Given(parent, path, name);
+  if (!found) {
     if (required) Problem(Join(path, name), nullptr, "a list is required");
     return nullptr;
   }
   if (!found->is_array() || found->size() < items_min || found->size() > items_max) {
-    Problem(Join(path, name), &*found,
+    Problem(Join(path, name), found,
             "must be a list of " + std::to_string(items_min) + " to " + std::to_string(items_max) + " items");
     return nullptr;
   }
-  return &*found;
+  return found;
 }
 
 std::string RequestReader::Text(const Json& parent, const std::string& path, const char* name, bool required,
                                 size_t characters_max, const std::string& if_absent) {
-  const auto found = parent.find(name);
-  if (found == parent.end() || found->is_null()) {
+  const Json* found = Given(parent, path, name);
+  if (!found) {
     if (required)
       Problem(Join(path, name), nullptr, "text of 1 to " + std::to_string(characters_max) + " characters is required");
     return if_absent;
   }
   if (!found->is_string() || found->get_ref<const std::string&>().size() > characters_max ||
       (required && found->get_ref<const std::string&>().empty())) {
-    Problem(Join(path, name), &*found,
+    Problem(Join(path, name), found,
             std::string("must be text of ") + (required ? "1" : "0") + " to " + std::to_string(characters_max) +
                 " characters");
     return if_absent;
@@ -84,23 +99,23 @@ std::string RequestReader::Choice(const Json& parent, const std::string& path, c
                                   const std::vector<std::string>& choices, const std::string& if_absent) {
   std::string listed;
   for (const auto& choice : choices) listed += (listed.empty() ? "" : ", ") + choice;
-  const auto found = parent.find(name);
-  if (found == parent.end() || found->is_null()) {
+  const Json* found = Given(parent, path, name);
+  if (!found) {
     if (required) Problem(Join(path, name), nullptr, "one of " + listed + " is required");
     return if_absent;
   }
   if (found->is_string() && std::find(choices.begin(), choices.end(), found->get<std::string>()) != choices.end()) {
     return found->get<std::string>();
   }
-  Problem(Join(path, name), &*found, "must be one of " + listed);
+  Problem(Join(path, name), found, "must be one of " + listed);
   return if_absent;
 }
 
 std::optional<int64_t> RequestReader::Integer(const Json& parent, const std::string& path, const char* name,
                                               bool required, int64_t min, int64_t max) {
   const std::string rule = "a whole number from " + std::to_string(min) + " to " + std::to_string(max);
-  const auto found = parent.find(name);
-  if (found == parent.end() || found->is_null()) {
+  const Json* found = Given(parent, path, name);
+  if (!found) {
     if (required) Problem(Join(path, name), nullptr, rule + " is required");
     return std::nullopt;
   }
@@ -108,7 +123,7 @@ std::optional<int64_t> RequestReader::Integer(const Json& parent, const std::str
                     (!found->is_number_unsigned() || found->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX)) &&
                     found->get<int64_t>() >= min && found->get<int64_t>() <= max;
   if (fits) return found->get<int64_t>();
-  Problem(Join(path, name), &*found, "must be " + rule);
+  Problem(Join(path, name), found, "must be " + rule);
   return std::nullopt;
 }
 
@@ -118,7 +133,7 @@ std::map<std::string, std::string> RequestReader::TextMap(const Json& parent, co
   const Json* object = Object(parent, path, name, false);
   if (!object) return map;
   if (object->size() > items_max) {
-    Problem(Join(path, name), &*object, "must have at most " + std::to_string(items_max) + " entries");
+    Problem(Join(path, name), object, "must have at most " + std::to_string(items_max) + " entries");
   }
   // Of too many, no more than that is told.
   RequestReader unheard;

@@ -17,47 +17,31 @@ constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 
                  kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512, kImageMax = 255;
 constexpr int64_t kRuntimeMax = 2419200, kRetryAttemptsMax = 30;
 constexpr size_t kAttributesMax = 16, kAttributeNameMax = 256;
-// Leat's own: hosts of a job share this machine, and members nobody knows are not all told.
+// Leat's own: hosts of a job share this machine.
 constexpr int64_t kInstancesMax = 16;
-constexpr size_t kUnknownMembersTold = 20, kUnknownMemberCharacters = 80;
 
-// Accepted because the service's clients send them; nothing here needs them.
-const std::set<std::string> kKnownMembers = {"TrainingJobName",
-                                             "RoleArn",
-                                             "HyperParameters",
-                                             "AlgorithmSpecification",
-                                             "InputDataConfig",
-                                             "OutputDataConfig",
-                                             "ResourceConfig",
-                                             "VpcConfig",
-                                             "StoppingCondition",
-                                             "Tags",
-                                             "Environment",
-                                             "EnableNetworkIsolation",
-                                             "EnableInterContainerTrafficEncryption",
-                                             "EnableManagedSpotTraining",
-                                             "CheckpointConfig",
-                                             "RetryStrategy",
-                                             "DebugHookConfig",
-                                             "DebugRuleConfigurations",
-                                             "TensorBoardOutputConfig",
-                                             "ProfilerConfig",
-                                             "ProfilerRuleConfigurations",
-                                             "ExperimentConfig",
-                                             "RemoteDebugConfig",
-                                             "InfraCheckConfig",
-                                             "SessionChainingConfig",
-                                             "ServerlessJobConfig",
-                                             "MlflowConfig",
-                                             "ModelPackageConfig"};
-
-// Of those, the ones that would change what a job does or leaves behind.
+// Accepted because the service's clients send them, though they would change what a job does or leaves behind.
 constexpr const char* kUnused[] = {"EnableNetworkIsolation",  "EnableInterContainerTrafficEncryption",
                                    "DebugHookConfig",         "DebugRuleConfigurations",
                                    "TensorBoardOutputConfig", "ProfilerRuleConfigurations",
                                    "ExperimentConfig",        "RemoteDebugConfig",
                                    "ServerlessJobConfig",     "MlflowConfig",
                                    "ModelPackageConfig"};
+
+// Members of the service's contract that nobody below asks for by name.
+void AcceptMembers(RequestReader& reader) {
+  for (const char* name : kUnused) reader.Accept("", {name});
+  reader.Accept("", {"RoleArn", "VpcConfig", "Tags", "EnableManagedSpotTraining", "ProfilerConfig", "InfraCheckConfig",
+                     "SessionChainingConfig"});
+  reader.Accept("AlgorithmSpecification", {"AlgorithmName", "TrainingImageConfig", "EnableSageMakerMetricsTimeSeries"});
+  reader.Accept("InputDataConfig[0].DataSource", {"DatasetSource"});
+  reader.Accept("InputDataConfig[0].DataSource.S3DataSource",
+                {"AttributeNames", "InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig"});
+  reader.Accept("OutputDataConfig", {"KmsKeyId"});
+  reader.Accept("ResourceConfig", {"InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId", "KeepAlivePeriodInSeconds",
+                                   "InstanceGroups", "TrainingPlanArn", "InstancePlacementConfig"});
+  reader.Accept("StoppingCondition", {"MaxWaitTimeInSeconds", "MaxPendingTimeInSeconds"});
+}
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 
@@ -386,19 +370,6 @@ void ReadRetries(RequestReader& reader, const Json& request, TrainingJob& job) {
       reader.Integer(*strategy, "RetryStrategy", "MaximumRetryAttempts", true, 1, kRetryAttemptsMax).value_or(0));
 }
 
-void WarnOfUnknown(const Json& request, TrainingJob& job) {
-  size_t unknown = 0;
-  for (const auto& [name, value] : request.items()) {
-    if (kKnownMembers.count(name) || ++unknown > kUnknownMembersTold) continue;
-    const std::string shown =
-        name.size() > kUnknownMemberCharacters ? name.substr(0, kUnknownMemberCharacters) + "..." : name;
-    job.warnings.push_back("'" + shown + "' is no member of CreateTrainingJob and is ignored");
-  }
-  if (unknown > kUnknownMembersTold) {
-    job.warnings.push_back("so are " + std::to_string(unknown - kUnknownMembersTold) + " more");
-  }
-}
-
 // Only a container has a network of its own. Its hosts would have to share one.
 void ReadIsolation(RequestReader& reader, const Json& request, TrainingJob& job) {
   const auto isolation = request.find("EnableNetworkIsolation");
@@ -518,7 +489,7 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
     return check;
   }
   job.request = request;
-  WarnOfUnknown(request, job);
+  AcceptMembers(reader);
   job.name = reader.Text(request, "", "TrainingJobName", true, 1024);
   if (!job.name.empty() && !IsJobName(job.name, kNameMax)) {
     reader.Problem("TrainingJobName", &request["TrainingJobName"],
@@ -544,8 +515,11 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
   ReadRetries(reader, request, job);
   ReadCheckpoints(reader, request, job);
   ReadIsolation(reader, request, job);
+  for (auto& warning : reader.known.WarningsOf(request, "CreateTrainingJob"))
+    job.warnings.push_back(std::move(warning));
   WarnOfUnused(request, job);
   check.problems = std::move(reader.problems);
+  check.known = std::move(reader.known);
   return check;
 }
 

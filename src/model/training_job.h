@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/known_members.h"
 
 namespace leat {
 
@@ -81,17 +82,23 @@ struct TrainingJob {
 struct TrainingJobCheck {
   TrainingJob job;  // meaningful when problems is empty
   std::vector<RequestProblem> problems;
+  KnownMembers known;
 };
 TrainingJobCheck CheckTrainingJob(const nlohmann::json& request);
 
 // The problems as one error, one line each; success when there are none.
 Status StatusOf(const std::vector<RequestProblem>& problems, const std::string& what);
 
-// Reads members of a request and collects what is wrong with them. Confined to one thread.
+// Reads members of a request and collects what is wrong with them, and which members are asked for at all. Confined to
+// one thread.
 class RequestReader {
  public:
   using Json = nlohmann::json;
   void Problem(const std::string& path, const Json* value, const std::string& rule);
+  // The member, also when it is null; null if absent.
+  const Json* Member(const Json& parent, const std::string& path, const char* name);
+  // Members that nothing is made of.
+  void Accept(const std::string& path, std::initializer_list<const char*> names);
   // Null and a problem (when required) if absent or of another kind.
   const Json* Object(const Json& parent, const std::string& path, const char* name, bool required);
   const Json* Array(const Json& parent, const std::string& path, const char* name, bool required, size_t items_min,
@@ -110,6 +117,11 @@ class RequestReader {
   static std::string Join(const std::string& path, const std::string& name);
 
   std::vector<RequestProblem> problems;
+  KnownMembers known;
+
+ private:
+  // Null if absent or null, which a client may write for a member that it does not set.
+  const Json* Given(const Json& parent, const std::string& path, const char* name);
 };
 
 // 1 to `characters_max` of [a-zA-Z0-9](-*[a-zA-Z0-9])*: letters and digits, hyphens between them.

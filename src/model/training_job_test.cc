@@ -113,6 +113,44 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"/Environment", "{\"1A\": \"x\"}", "the key must match"},
         Refusal{"/InputDataConfig", "[]", "1 to 20 items"}));
 
+TEST(TrainingJob, MisspeltMembersAreToldHoweverDeepTheyAre) {
+  Json request = Valid();
+  request["StoppingCondition"] = {{"MaxRunTimeInSeconds", 60}};
+  request["InputDataConfig"][1]["DataSource"]["FileSystemDataSource"]["Mode"] = "ro";
+  request["AlgorithmSpecification"]["MetricDefinitions"][0]["Regexp"] = "x";
+  request["Environment"] = {{"Anything", "goes"}};
+  const auto check = CheckTrainingJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  EXPECT_THAT(
+      check.job.warnings,
+      ElementsAre("'AlgorithmSpecification.MetricDefinitions[0].Regexp' is no member of CreateTrainingJob and is "
+                  "ignored; is Regex meant?",
+                  "'InputDataConfig[1].DataSource.FileSystemDataSource.Mode' is no member of CreateTrainingJob and is "
+                  "ignored",
+                  "'StoppingCondition.MaxRunTimeInSeconds' is no member of CreateTrainingJob and is ignored; is "
+                  "MaxRuntimeInSeconds meant?"));
+}
+
+// All that the service's contract names.
+TEST(TrainingJob, MembersOfTheContractAreKnownWhetherUsedOrNot) {
+  Json request = Valid();
+  request.update(Json::parse(R"json({
+    "RoleArn": "arn:aws:iam::123456789012:role/SM", "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["s-1"]},
+    "Tags": [{"Key": "k", "Value": "v"}], "ProfilerConfig": {"DisableProfiler": true}, "InfraCheckConfig": {},
+    "SessionChainingConfig": {}, "ExperimentConfig": {"TrialName": "t"},
+    "CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints"},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxPendingTimeInSeconds": 7200}})json"));
+  request["AlgorithmSpecification"].update(
+      Json::parse(R"({"EnableSageMakerMetricsTimeSeries": true, "TrainingImageConfig": {}, "AlgorithmName": null,
+                      "ContainerArguments": ["a"]})"));
+  request["ResourceConfig"].update(Json::parse(
+      R"({"VolumeKmsKeyId": "k", "KeepAlivePeriodInSeconds": 0, "TrainingPlanArn": "a", "InstancePlacementConfig": {}})"));
+  request["OutputDataConfig"]["KmsKeyId"] = "k";
+  request["InputDataConfig"][0]["DataSource"]["S3DataSource"].update(Json::parse(
+      R"({"AttributeNames": [], "InstanceGroupNames": [], "ModelAccessConfig": {}, "HubAccessConfig": {}})"));
+  EXPECT_THAT(CheckTrainingJob(request).job.warnings, testing::Each(testing::Not(HasSubstr("is no member of"))));
+}
+
 TEST(TrainingJob, SomethingMustRun) {
   Json request = Valid();
   request.erase("HyperParameters");

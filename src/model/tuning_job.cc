@@ -18,6 +18,7 @@ constexpr size_t kNameMax = 32, kRangesMax = 30, kTextMax = 256, kValuesMax = 30
 constexpr uint64_t kGridMax = 750;  // the service's limit of jobs in one tuning job
 constexpr int64_t kJobsMax = 750, kRandomMax = 10000, kParallelMax = 100, kResourceMax = 20000;
 constexpr char kObjectiveHyperparameter[] = "_tuning_objective_metric";
+constexpr const char* kResources = "HyperParameterTuningResourceConfig";  // of a definition
 constexpr size_t kDefinitionsMax = 10, kDefinitionNameMax = 64, kParentsMax = 5, kInstanceConfigsMax = 6;
 
 // The whole text as a number; strtod's hexadecimal, inf and nan are not among them.
@@ -183,7 +184,8 @@ void CheckChildren(RequestReader& reader, const TuningJob& job, const TuningDefi
   std::map<std::string, std::string> tuned;  // with a value of each range
   for (const auto& range : definition.ranges)
     tuned[range.name] = range.values.empty() ? range.min_text : range.values.front();
-  for (auto& problem : CheckTrainingJob(ChildRequest(job, definition, "child", tuned)).problems) {
+  TrainingJobCheck check = CheckTrainingJob(ChildRequest(job, definition, "child", tuned));
+  for (auto& problem : check.problems) {
     if (problem.path == "HyperParameters") {
       problem.rule += ", StaticHyperParameters and ranges together";
     } else if (problem.path.starts_with("HyperParameters")) {
@@ -192,14 +194,25 @@ void CheckChildren(RequestReader& reader, const TuningJob& job, const TuningDefi
     if (!problem.path.starts_with("Tags")) problem.path = path + "." + problem.path;
     reader.problems.push_back(std::move(problem));
   }
+  reader.known.AddBelow(path, check.known);
+  for (const char* of_the_child : {"TrainingJobName", "HyperParameters"}) reader.known.Remove(path, of_the_child);
+  reader.Accept(path,
+                {"DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters", kResources});
+  if (definition.request.contains(kResources)) {
+    job.warnings.push_back("accepted, but not used in this version of Leat: " + path + "." + kResources +
+                           "; use ResourceConfig");
+  }
 }
 
 // HyperParameterTuningResourceConfig: in place of ResourceConfig, with the instances themselves or a list of which the
 // first counts.
 void CheckResources(RequestReader& reader, const TuningDefinition& definition, const std::string& path) {
-  const auto resources = definition.request.find("HyperParameterTuningResourceConfig");
+  const auto resources = definition.request.find(kResources);
   if (resources == definition.request.end()) return;
-  const std::string here = path + ".HyperParameterTuningResourceConfig";
+  const std::string here = path + "." + kResources;
+  reader.Accept(here, {"InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId", "AllocationStrategy",
+                       "InstanceConfigs"});
+  reader.Accept(here + ".InstanceConfigs[0]", {"InstanceType", "InstanceCount", "VolumeSizeInGB"});
   if (definition.request.contains("ResourceConfig"))
     reader.Problem(here, &*resources, "is given in place of ResourceConfig, not beside it");
   if (!resources->is_object()) {
@@ -344,11 +357,11 @@ void ReadCompletion(RequestReader& reader, const Json& config, TuningJob& job) {
   const std::string path = "HyperParameterTuningJobConfig.TuningJobCompletionCriteria";
   const Json* criteria = reader.Object(config, "HyperParameterTuningJobConfig", "TuningJobCompletionCriteria", false);
   if (!criteria) return;
-  if (const auto target = criteria->find("TargetObjectiveMetricValue"); target != criteria->end()) {
+  if (const Json* target = reader.Member(*criteria, path, "TargetObjectiveMetricValue")) {
     if (target->is_number() && std::isfinite(target->get<double>())) {
       job.target = target->get<double>();
     } else {
-      reader.Problem(path + ".TargetObjectiveMetricValue", &*target, "must be a number");
+      reader.Problem(path + ".TargetObjectiveMetricValue", target, "must be a number");
     }
   }
   if (const Json* best = reader.Object(*criteria, path, "BestObjectiveNotImproving", false)) {
@@ -406,6 +419,7 @@ void ReadConfig(RequestReader& reader, const Json& request, TuningJob& job) {
   const std::string path = "HyperParameterTuningJobConfig";
   const Json* config = reader.Object(request, "", path.c_str(), true);
   if (!config) return;
+  reader.Accept(path, {"HyperParameterTuningJobObjective", "ParameterRanges"});
   const std::string strategy =
       reader.Choice(*config, path, "Strategy", false, {"Bayesian", "Random", "Grid", "Hyperband"}, "Bayesian");
   job.strategy = strategy == "Random"      ? Strategy::kRandom
@@ -491,8 +505,8 @@ std::vector<ParameterRange> ReadParameterRanges(RequestReader& reader, const Jso
       read.push_back(std::move(range));
     }
   }
-  if (ranges.contains("AutoParameters") && !ranges["AutoParameters"].empty()) {
-    reader.Problem(path + ".AutoParameters", &ranges["AutoParameters"], "is not supported by Leat: give ranges");
+  if (const Json* automatic = reader.Member(ranges, path, "AutoParameters"); automatic && !automatic->empty()) {
+    reader.Problem(path + ".AutoParameters", automatic, "is not supported by Leat: give ranges");
   }
   if (read.empty() && reader.problems.size() == problems_before)
     reader.Problem(path, &ranges, "must have at least one range to tune");
@@ -511,17 +525,7 @@ TuningJobCheck CheckTuningJob(const Json& request) {
     check.problems = std::move(reader.problems);
     return check;
   }
-  static const std::set<std::string> known = {"HyperParameterTuningJobName",
-                                              "HyperParameterTuningJobConfig",
-                                              "TrainingJobDefinition",
-                                              "TrainingJobDefinitions",
-                                              "WarmStartConfig",
-                                              "Tags",
-                                              "Autotune"};
-  for (const auto& [name, value] : request.items()) {
-    if (!known.count(name))
-      job.warnings.push_back("'" + name + "' is no member of CreateHyperParameterTuningJob and is ignored");
-  }
+  reader.Accept("", {"TrainingJobDefinition", "TrainingJobDefinitions", "Tags", "Autotune"});
   if (request.contains("Autotune"))
     reader.Problem("Autotune", &request["Autotune"], "is not supported by Leat: give ranges and limits");
   job.request = request;
@@ -532,6 +536,8 @@ TuningJobCheck CheckTuningJob(const Json& request) {
   }
   ReadConfig(reader, request, job);
   ReadWarmStart(reader, request, job);
+  for (auto& warning : reader.known.WarningsOf(request, "CreateHyperParameterTuningJob"))
+    job.warnings.push_back(std::move(warning));
   check.problems = std::move(reader.problems);
   return check;
 }
@@ -542,10 +548,9 @@ Json ChildRequest(const TuningJob& job, const TuningDefinition& definition, cons
   child["TrainingJobName"] = name;
   Json hyperparameters = child.value("StaticHyperParameters", Json::object());
   if (hyperparameters.is_null()) hyperparameters = Json::object();
-  if (child.contains("HyperParameterTuningResourceConfig"))
-    child["ResourceConfig"] = ResourcesOf(child["HyperParameterTuningResourceConfig"]);
-  for (const char* member : {"StaticHyperParameters", "DefinitionName", "TuningObjective", "HyperParameterRanges",
-                             "HyperParameterTuningResourceConfig"}) {
+  if (child.contains(kResources)) child["ResourceConfig"] = ResourcesOf(child[kResources]);
+  for (const char* member :
+       {"StaticHyperParameters", "DefinitionName", "TuningObjective", "HyperParameterRanges", kResources}) {
     child.erase(member);
   }
   if (hyperparameters.is_object()) {

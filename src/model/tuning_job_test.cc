@@ -46,6 +46,36 @@ TEST(TuningJob, ReadsAValidRequest) {
   EXPECT_EQ(definition.ranges[2].min, 1e-5);
 }
 
+TEST(TuningJob, MisspeltMembersAreToldHoweverDeepTheyAre) {
+  EXPECT_THAT(CheckTuningJob(Valid()).job.warnings, IsEmpty());
+  Json request = Valid();
+  Json& config = request["HyperParameterTuningJobConfig"];
+  config["TrainingJobEarlyStopingType"] = "Auto";
+  config["Random_Seed"] = 3;
+  config["ParameterRanges"]["ContinuousParameterRanges"][0]["Scaling"] = "Linear";
+  Json& definition = request["TrainingJobDefinition"];
+  definition["HyperParameters"] = {{"lr", "1"}};
+  definition["StoppingCondition"] = {{"MaxRunTimeInSeconds", 60}};
+  definition["HyperParameterTuningResourceConfig"] = {{"InstanceType", "ml.c5.xlarge"}};
+  const auto check = CheckTuningJob(request);
+  EXPECT_THAT(check.problems, IsEmpty());
+  const std::string is_none = "' is no member of CreateHyperParameterTuningJob and is ignored";
+  const std::string config_path = "'HyperParameterTuningJobConfig.";
+  EXPECT_THAT(
+      check.job.warnings,
+      testing::ElementsAre(
+          "accepted, but not used in this version of Leat: TrainingJobDefinition.HyperParameterTuningResourceConfig; "
+          "use ResourceConfig",
+          config_path + "ParameterRanges.ContinuousParameterRanges[0].Scaling" + is_none + "; is ScalingType meant?",
+          config_path + "Random_Seed" + is_none + "; is RandomSeed meant?",
+          config_path + "TrainingJobEarlyStopingType" + is_none + "; is TrainingJobEarlyStoppingType meant?",
+          "'TrainingJobDefinition.HyperParameters" + is_none,
+          "'TrainingJobDefinition.StoppingCondition.MaxRunTimeInSeconds" + is_none +
+              "; is MaxRuntimeInSeconds meant?"));
+  const Json child = ChildRequest(check.job, check.job.definitions[0], "child", {});
+  EXPECT_FALSE(child.contains("HyperParameterTuningResourceConfig"));
+}
+
 TEST(TuningJob, ChildGetsStaticAndTunedValues) {
   const auto job = CheckTuningJob(Valid()).job;
   const Json child = ChildRequest(job, job.definitions[0], "hp1-001-00000000", {{"lr", "0.01"}});

@@ -310,6 +310,16 @@ class Suggest(JobsTest):
         self.assertIn('trial 16 has been told already', again.stderr)
         self.assertIn('there is no trial 99', self.ask(path, '--tell', '99=1', check=False).stderr)
 
+    def test_misspelt_members_are_told(self):
+        path = os.path.join(self.scratch, 'study.json')
+        with open(path, 'w') as file:
+            json.dump({'Strategi': 'Random', 'Trails': [], 'Objective': {'Type': 'Minimize', 'MetricName': 'loss'}, 'ParameterRanges': {
+                'IntegerParameterRanges': [{'Name': 'n', 'MinValue': '1', 'MaxValue': '8'}]}}, file)
+        told = self.ask(path).stderr.splitlines()
+        self.assertEqual([line.split(': ', 3)[-1] for line in told], [
+            "'Strategi' is no member of a study and is ignored; is Strategy meant?",
+            "'Trails' is no member of a study and is ignored; is Trials meant?"])
+
     def test_many_programs_at_once_are_told_different_trials(self):
         path = os.path.join(self.scratch, 'study.json')
         with open(path, 'w') as file:
