@@ -281,9 +281,9 @@ std::optional<std::string> WhyNotStarted(const TrainingJob& job, const std::stri
   } else if (said.find("nvidia.com/gpu") != std::string::npos) {
     advice = "; containers find GPUs by CDI: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml";
   }
-  return Shortened("ClientError: CannotStartContainerError: a container of " + job.training_image +
-                       " could not be started: " + said + advice,
-                   kFailureReasonMax);
+  return CutToCharacters("ClientError: CannotStartContainerError: a container of " + job.training_image +
+                             " could not be started: " + said + advice,
+                         kFailureReasonMax);
 }
 
 }  // namespace leat::jobs

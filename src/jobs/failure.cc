@@ -13,7 +13,7 @@
 namespace leat::jobs {
 namespace {
 
-bool ContinuesCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+constexpr size_t kCharacterBytesMax = 4;  // in UTF-8
 
 // 128 + n is how a shell, bwrap and the shim tell of signal n.
 std::string SignalText(int exit_code) {
@@ -27,30 +27,24 @@ std::string SignalText(int exit_code) {
 
 }  // namespace
 
-std::string Shortened(std::string text, size_t bytes_max) {
-  if (text.size() <= bytes_max) return text;
-  size_t end = bytes_max;
-  while (end > 0 && ContinuesCharacter(text[end])) --end;
-  text.resize(end);
-  return text;
-}
-
 void LogTail::Add(std::string_view line) {
   if (Trim(line).empty()) return;
-  lines_.push_back(Shortened(std::string(line), kFailureReasonMax));
+  lines_.push_back(CutToCharacters(line, kFailureReasonMax));
   if (lines_.size() > kLinesMax) lines_.pop_front();
 }
 
-std::string LogTail::Text(size_t bytes_max) const {
+std::string LogTail::Text(size_t characters_max) const {
   std::string text;
+  size_t used = 0;
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
-    const size_t used = text.size() + (text.empty() ? 0 : 1);
-    if (used + line->size() <= bytes_max) {
+    const size_t with_line = used + CharacterCount(*line) + (text.empty() ? 0 : 1);
+    if (with_line <= characters_max) {
       text = *line + (text.empty() ? "" : "\n") + text;
+      used = with_line;
       continue;
     }
     // The very last line says most, so a part of it is better than nothing; an older one is left out.
-    if (text.empty()) text = Shortened(*line, bytes_max);
+    if (text.empty()) text = CutToCharacters(*line, characters_max);
     break;
   }
   return text;
@@ -61,7 +55,7 @@ std::string ReadFailureFile(const std::string& path) {
   FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat info {};
   if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
-  std::string text(4 * kFailureReasonMax, '\0');
+  std::string text(kCharacterBytesMax * kFailureReasonMax, '\0');
   const ssize_t got = pread(file.get(), text.data(), text.size(), 0);
   text.resize(got > 0 ? static_cast<size_t>(got) : 0);
   return std::string(Trim(text));
@@ -70,7 +64,7 @@ std::string ReadFailureFile(const std::string& path) {
 std::string AlgorithmError(int exit_code, const std::string& failure_file, const LogTail& log) {
   const std::string end = ", exit code: " + std::to_string(exit_code);
   std::string text = "AlgorithmError: ";
-  if (!failure_file.empty()) return Shortened(text + failure_file, kFailureReasonMax - end.size()) + end;
+  if (!failure_file.empty()) return CutToCharacters(text + failure_file, kFailureReasonMax - end.size()) + end;
   text += SignalText(exit_code);
   const std::string between = text.back() == ' ' ? "" : "; the end of its log: ";
   const std::string tail = log.Text(kFailureReasonMax - end.size() - text.size() - between.size());

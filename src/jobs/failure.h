@@ -10,10 +10,7 @@
 
 namespace leat::jobs {
 
-inline constexpr size_t kFailureReasonMax = 1024;  // the service's limit
-
-// At most `bytes_max` bytes of its start, cut between characters.
-std::string Shortened(std::string text, size_t bytes_max);
+inline constexpr size_t kFailureReasonMax = 1024;  // characters; the service's limit
 
 // The last lines of a log.
 class LogTail {
@@ -21,7 +18,7 @@ class LogTail {
   static constexpr size_t kLinesMax = 20;
   void Add(std::string_view line);
   // The newest lines that fit, oldest of them first, a line each.
-  std::string Text(size_t bytes_max) const;
+  std::string Text(size_t characters_max) const;
 
  private:
   std::deque<std::string> lines_;

@@ -2,6 +2,11 @@
 #include "jobs/failure.h"
 
 #include <gmock/gmock.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
 
 namespace leat::jobs {
 namespace {
@@ -46,10 +51,18 @@ TEST(Failure, ASignalIsNamed) {
             "AlgorithmError: killed by signal 11 (SIGSEGV); the end of its log: bang, exit code: 139");
 }
 
-TEST(Failure, CutsBetweenCharacters) {
-  EXPECT_EQ(Shortened("a\xc3\xa4z", 2), "a");
-  EXPECT_EQ(Shortened("a\xc3\xa4z", 3), "a\xc3\xa4");
-  EXPECT_EQ(Shortened("abc", 3), "abc");
+TEST(Failure, CountsCharacters) {
+  std::string line;
+  for (int i = 0; i < 1500; ++i) line += "\xe6\xbc\xa2";
+  LogTail log;
+  EXPECT_EQ(CharacterCount(AlgorithmError(3, line, log)), kFailureReasonMax);
+  log.Add(line);
+  EXPECT_EQ(CharacterCount(AlgorithmError(3, "", log)), kFailureReasonMax);
+  char path[] = "/tmp/leat-failure-XXXXXX";
+  close(mkstemp(path));
+  ASSERT_TRUE(WriteFileAtomically(path, line, 0600, false));
+  EXPECT_EQ(CharacterCount(AlgorithmError(3, ReadFailureFile(path), log)), kFailureReasonMax);
+  unlink(path);
 }
 
 }  // namespace

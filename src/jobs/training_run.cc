@@ -101,8 +101,8 @@ class TrainingRun {
       const bool internal = status.error().code == ErrorCode::kInternal || trainer_is_lost_;
       const std::string kept = KeptText().empty() ? "" : "; " + KeptText();
       outcome = {"Failed", "Failed", "Training job failed",
-                 Shortened((internal ? "InternalServerError: " : "ClientError: ") + status.error().message,
-                           kFailureReasonMax - kept.size()) +
+                 CutToCharacters((internal ? "InternalServerError: " : "ClientError: ") + status.error().message,
+                                 kFailureReasonMax - std::min(CharacterCount(kept), kFailureReasonMax)) +
                      kept};
     }
     if (outcome.failure_reason.empty() && !KeptText().empty()) Warn(KeptText());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "base/text.h"
 #include "model/training_job.h"
 
 namespace leat {
@@ -9,7 +10,13 @@ namespace {
 constexpr size_t kShownCharactersMax = 80;  // of a wrong value, or of a map's key, in a message
 
 std::string Shortened(const std::string& text) {
-  return text.size() > kShownCharactersMax ? text.substr(0, kShownCharactersMax) + "..." : text;
+  std::string start = CutToCharacters(text, kShownCharactersMax);
+  return start.size() < text.size() ? start + "..." : text;
+}
+
+// The service counts characters, whatever they take in UTF-8.
+bool IsTextOf(const RequestReader::Json& value, size_t characters_max) {
+  return value.is_string() && CharacterCount(value.get_ref<const std::string&>()) <= characters_max;
 }
 
 }  // namespace
@@ -85,8 +92,7 @@ std::string RequestReader::Text(const Json& parent, const std::string& path, con
       Problem(Join(path, name), nullptr, "text of 1 to " + std::to_string(characters_max) + " characters is required");
     return if_absent;
   }
-  if (!found->is_string() || found->get_ref<const std::string&>().size() > characters_max ||
-      (required && found->get_ref<const std::string&>().empty())) {
+  if (!IsTextOf(*found, characters_max) || (required && found->get_ref<const std::string&>().empty())) {
     Problem(Join(path, name), found,
             std::string("must be text of ") + (required ? "1" : "0") + " to " + std::to_string(characters_max) +
                 " characters");
@@ -140,10 +146,10 @@ std::map<std::string, std::string> RequestReader::TextMap(const Json& parent, co
   RequestReader& reader = object->size() > items_max ? unheard : *this;
   for (const auto& [key, value] : object->items()) {
     const std::string here = Join(path, name) + "[\"" + Shortened(key) + "\"]";
-    if (key.empty() || key.size() > key_max) {
+    if (key.empty() || CharacterCount(key) > key_max) {
       reader.Problem(here, &value, "the key must have 1 to " + std::to_string(key_max) + " characters");
     }
-    if (!value.is_string() || value.get_ref<const std::string&>().size() > value_max) {
+    if (!IsTextOf(value, value_max)) {
       reader.Problem(
           here, &value,
           "must be text of at most " + std::to_string(value_max) + " characters (numbers are written in quotes)");
@@ -165,7 +171,7 @@ std::vector<std::string> RequestReader::TextList(const Json& parent, const std::
   if (!array) return list;
   for (size_t i = 0; i < array->size(); ++i) {
     const Json& item = (*array)[i];
-    if (!item.is_string() || item.get_ref<const std::string&>().size() > characters_max) {
+    if (!IsTextOf(item, characters_max)) {
       Problem(Join(path, name) + "[" + std::to_string(i) + "]", &item,
               "must be text of at most " + std::to_string(characters_max) + " characters");
       continue;

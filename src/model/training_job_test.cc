@@ -151,6 +151,22 @@ TEST(TrainingJob, MembersOfTheContractAreKnownWhetherUsedOrNot) {
   EXPECT_THAT(CheckTrainingJob(request).job.warnings, testing::Each(testing::Not(HasSubstr("is no member of"))));
 }
 
+TEST(TrainingJob, LimitsCountCharacters) {
+  Json request = Valid();
+  const auto repeated = [](const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  const std::string character = "\xe6\xbc\xa2";
+  request["HyperParameters"][repeated(character, 256)] = repeated(character, 2500);
+  request["AlgorithmSpecification"]["MetricDefinitions"][0]["Regex"] = repeated(character, 498) + "()";
+  request["AlgorithmSpecification"]["ContainerArguments"] = {repeated(character, 256)};
+  EXPECT_THAT(PathsOf(request), IsEmpty());
+  request["HyperParameters"] = {{"sagemaker_program", "t.py"}, {"a", repeated(character, 2501)}};
+  EXPECT_THAT(PathsOf(request), ElementsAre("HyperParameters[\"a\"]"));
+}
+
 TEST(TrainingJob, SomethingMustRun) {
   Json request = Valid();
   request.erase("HyperParameters");

@@ -14,12 +14,13 @@
 namespace leat::tuner {
 namespace {
 
-constexpr size_t kCellMax = 64, kReasonMax = 240;  // bytes of a text that the table shows
+constexpr size_t kCellMax = 64, kReasonMax = 240;  // characters of a text that the table shows
 
 std::string Count(size_t count) { return std::to_string(count); }
 
-std::string Cut(const std::string& text, size_t bytes_max) {
-  return text.size() <= bytes_max ? EscapeMarkup(text) : EscapeMarkup(jobs::Shortened(text, bytes_max)) + "…";
+std::string Cut(const std::string& text, size_t characters_max) {
+  const std::string start = CutToCharacters(text, characters_max);
+  return EscapeMarkup(start) + (start.size() < text.size() ? "…" : "");
 }
 
 std::string Pair(const std::string& name, const std::string& value) {
