@@ -289,8 +289,9 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
   for (const auto& [name, directory] : channel_directories.items()) {
     environment["SM_CHANNEL_" + Upper(name)] = directory.get<std::string>();
   }
-  for (const auto& [name, value] : hyperparameters.items())
-    environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
+  for (const auto& [name, value] : hyperparameters.items()) {
+    if (name.find('=') == std::string::npos) environment["SM_HP_" + Upper(name)] = EnvironmentText(value);
+  }
   environment["SAGEMAKER_JOB_NAME"] = job.name;
   environment["CURRENT_HOST"] = machine.current_host;
   // What torch.distributed's env:// and the service's framework images go by. MASTER_PORT is the supervisor's to give.

@@ -75,6 +75,14 @@ TEST(Contract, EnvironmentOfTheScript) {
   EXPECT_EQ(ContractEnvironment(job, {}, {"/state/ml"}, "train.py")["SAGEMAKER_BASE_DIR"], "/state/ml");
 }
 
+TEST(Contract, ANameWithAnEqualsSignMakesNoVariable) {
+  TrainingJob job;
+  job.hyperparameters = {{"a=b", "1"}, {"a", "2"}};
+  const auto environment = ContractEnvironment(job, {}, {}, "t.py");
+  EXPECT_EQ(environment.at("SM_HP_A"), "2");
+  EXPECT_FALSE(environment.contains("SM_HP_A=B"));
+}
+
 TEST(Contract, TheCallersSecretsStayBehind) {
   const auto environment = TrainerEnvironment(
       {"AWS_SECRET_ACCESS_KEY=x", "AWS_SESSION_TOKEN=y", "AWS_REGION=eu", "SM_HPS=old", "PATH=/bin", "PYTHONPATH=/lib"},

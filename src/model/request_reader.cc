@@ -149,6 +149,10 @@ std::map<std::string, std::string> RequestReader::TextMap(const Json& parent, co
     if (key.empty() || CharacterCount(key) > key_max) {
       reader.Problem(here, &value, "the key must have 1 to " + std::to_string(key_max) + " characters");
     }
+    if (key.find_first_of(std::string("\0\n", 2)) != std::string::npos) {
+      reader.Problem(here, &value, "the key must not hold a NUL character or a line end");
+      continue;
+    }
     if (!IsTextOf(value, value_max)) {
       reader.Problem(
           here, &value,

@@ -411,6 +411,8 @@ void WarnOfUnused(const Json& request, TrainingJob& job) {
   }
   if (!names.empty()) job.warnings.push_back("accepted, but not used in this version of Leat: " + names);
   for (const auto& [name, value] : job.hyperparameters) {
+    if (name.find('=') != std::string::npos)
+      job.warnings.push_back("the hyperparameter " + name + " has no SM_HP_ variable, whose name cannot hold a '='");
     const std::string end = "_enabled";
     const bool enables = StartsWith(name, "sagemaker_") && name.size() > end.size() &&
                          name.compare(name.size() - end.size(), end.size(), end) == 0;

@@ -167,6 +167,19 @@ TEST(TrainingJob, LimitsCountCharacters) {
   EXPECT_THAT(PathsOf(request), ElementsAre("HyperParameters[\"a\"]"));
 }
 
+TEST(TrainingJob, WhatANameOrAValueOfAHyperparameterCannotHold) {
+  Json request = Valid();
+  Json& parameters = request["HyperParameters"];
+  parameters["a\nb"] = "1";
+  parameters[std::string("c\0d", 3)] = "1";
+  parameters["e"] = std::string("1\0", 2);
+  EXPECT_EQ(PathsOf(request).size(), 3u);
+  request = Valid();
+  request["HyperParameters"]["f=g"] = "1";
+  EXPECT_THAT(PathsOf(request), IsEmpty());
+  EXPECT_THAT(CheckTrainingJob(request).job.warnings, ElementsAre(HasSubstr("f=g has no SM_HP_ variable")));
+}
+
 TEST(TrainingJob, SomethingMustRun) {
   Json request = Valid();
   request.erase("HyperParameters");
