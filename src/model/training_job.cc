@@ -16,6 +16,7 @@ constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 
                  kArgumentsMax = 100, kArgumentMax = 256, kHyperparametersMax = 100, kHyperparameterKeyMax = 256,
                  kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512, kImageMax = 255;
 constexpr int64_t kRuntimeMax = 2419200, kRetryAttemptsMax = 30;
+constexpr size_t kKeyBytesMax = 1024;  // of an object in S3, which counts bytes
 constexpr size_t kAttributesMax = 16, kAttributeNameMax = 256;
 // Leat's own: hosts of a job share this machine.
 constexpr int64_t kInstancesMax = 16;
@@ -48,6 +49,35 @@ bool StartsWith(const std::string& text, const char* start) { return text.rfind(
 bool IsUri(const std::string& uri) {
   if (StartsWith(uri, "s3://")) return uri.size() > 5 && uri[5] != '/';
   return StartsWith(uri, "file:///");
+}
+
+// "s3://bucket/key" of "https://bucket.s3.eu-west-1.amazonaws.com/key", "https://s3.amazonaws.com/bucket/key" or
+// another endpoint's "https://host/bucket/key"; empty: it is none of them.
+std::string S3FormOf(const std::string& uri) {
+  const size_t scheme = StartsWith(uri, "https://") ? 8 : StartsWith(uri, "http://") ? 7 : 0;
+  const size_t slash = std::min(uri.find('/', scheme), uri.size());
+  const std::string host = uri.substr(scheme, slash - scheme);
+  const std::string path = uri.substr(std::min(slash + 1, uri.size()));
+  if (scheme == 0 || host.empty()) return "";
+  const size_t service = std::min(host.find(".s3."), host.find(".s3-"));
+  if (service != std::string::npos && service > 0 && host.find(".amazonaws.com") != std::string::npos)
+    return "s3://" + host.substr(0, service) + "/" + path;
+  return path.empty() || path[0] == '/' ? "" : "s3://" + path;
+}
+
+// An S3 URI of the service, or file:///... in its place.
+std::string ReadUri(RequestReader& reader, const Json& parent, const std::string& path, const char* name,
+                    bool required) {
+  const std::string uri = reader.Text(parent, path, name, required, kUriMax);
+  if (uri.empty()) return uri;
+  if (!IsUri(uri)) {
+    const std::string s3 = S3FormOf(uri);
+    reader.Problem(RequestReader::Join(path, name), &parent[name],
+                   "must be s3://bucket/prefix or file:///directory" + (s3.empty() ? "" : "; here perhaps " + s3));
+  } else if (StartsWith(uri, "s3://") && uri.size() - std::min(uri.find('/', 5), uri.size()) > kKeyBytesMax + 1) {
+    reader.Problem(RequestReader::Join(path, name), &parent[name], "has more than the 1,024 bytes that a key may have");
+  }
+  return uri;
 }
 
 // As registries take it: no option of a command, no space, and no transport ("docker-archive:/path").
@@ -118,11 +148,8 @@ S3DataType ReadS3DataType(RequestReader& reader, const Json& source, const std::
 void ReadS3Source(RequestReader& reader, const Json& source, const std::string& path, Channel& channel) {
   S3Source s3;
   s3.type = ReadS3DataType(reader, source, path);
-  s3.uri = reader.Text(source, path, "S3Uri", true, kUriMax);
-  if (!s3.uri.empty() && !IsUri(s3.uri)) {
-    reader.Problem(RequestReader::Join(path, "S3Uri"), &source["S3Uri"],
-                   "must be s3://bucket/prefix or file:///directory");
-  } else if (!s3.uri.empty() && s3.type != S3DataType::kPrefix && !NamesAnObject(s3.uri)) {
+  s3.uri = ReadUri(reader, source, path, "S3Uri", true);
+  if (IsUri(s3.uri) && s3.type != S3DataType::kPrefix && !NamesAnObject(s3.uri)) {
     reader.Problem(RequestReader::Join(path, "S3Uri"), &source["S3Uri"],
                    "must name the manifest itself: s3://bucket/key or file:///path");
   }
@@ -289,12 +316,7 @@ void ReadAlgorithm(RequestReader& reader, const Json& request, TrainingJob& job,
 void ReadOutput(RequestReader& reader, const Json& request, TrainingJob& job) {
   const Json* output = reader.Object(request, "", "OutputDataConfig", true);
   if (!output) return;
-  job.output_path = reader.Text(*output, "OutputDataConfig", "S3OutputPath", true, kUriMax);
-  if (!job.output_path.empty() && !IsUri(job.output_path)) {
-    reader.Problem("OutputDataConfig.S3OutputPath", &(*output)["S3OutputPath"],
-                   "must be s3://bucket/prefix or file:///directory");
-  }
-  job.output_path = WithoutLastSlash(job.output_path);
+  job.output_path = WithoutLastSlash(ReadUri(reader, *output, "OutputDataConfig", "S3OutputPath", true));
   job.compress_artifacts =
       reader.Choice(*output, "OutputDataConfig", "CompressionType", false, {"GZIP", "NONE"}, "GZIP") == "GZIP";
 }
@@ -427,10 +449,7 @@ void WarnOfUnused(const Json& request, TrainingJob& job) {
 void ReadCheckpoints(RequestReader& reader, const Json& request, TrainingJob& job) {
   const Json* config = reader.Object(request, "", "CheckpointConfig", false);
   if (!config) return;
-  const std::string uri = reader.Text(*config, "CheckpointConfig", "S3Uri", false, kUriMax);
-  if (!uri.empty() && !IsUri(uri)) {
-    reader.Problem("CheckpointConfig.S3Uri", &(*config)["S3Uri"], "must be s3://bucket/prefix or file:///directory");
-  }
+  const std::string uri = ReadUri(reader, *config, "CheckpointConfig", "S3Uri", false);
   const std::string local =
       reader.Text(*config, "CheckpointConfig", "LocalPath", false, kPathMax, "/opt/ml/checkpoints");
   std::string path = std::filesystem::path(local).lexically_normal().string();

@@ -180,6 +180,30 @@ TEST(TrainingJob, WhatANameOrAValueOfAHyperparameterCannotHold) {
   EXPECT_THAT(CheckTrainingJob(request).job.warnings, ElementsAre(HasSubstr("f=g has no SM_HP_ variable")));
 }
 
+TEST(TrainingJob, AnAddressOnTheWebIsAnsweredWithItsS3Form) {
+  const std::pair<const char*, const char*> forms[] = {
+      {"https://my-bucket.s3.eu-west-1.amazonaws.com/train/a", "; here perhaps s3://my-bucket/train/a"},
+      {"https://my.bucket.s3-us-west-2.amazonaws.com", "; here perhaps s3://my.bucket/"},
+      {"https://s3.eu-west-1.amazonaws.com/my-bucket/train", "; here perhaps s3://my-bucket/train"},
+      {"http://127.0.0.1:9000/data/train/", "; here perhaps s3://data/train/"},
+      {"https://host", "must be s3://bucket/prefix or file:///directory"},
+      {"ftp://host/data", "must be s3://bucket/prefix or file:///directory"}};
+  for (const auto& [uri, rule] : forms) {
+    Json request = Valid();
+    request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = uri;
+    const auto problems = CheckTrainingJob(request).problems;
+    ASSERT_EQ(problems.size(), 1u);
+    EXPECT_THAT(problems[0].rule, testing::EndsWith(rule));
+  }
+  Json request = Valid();
+  request["OutputDataConfig"]["S3OutputPath"] = "https://s3.amazonaws.com/b/out";
+  EXPECT_THAT(CheckTrainingJob(request).problems.at(0).rule, HasSubstr("s3://b/out"));
+  std::string key;
+  for (int i = 0; i < 342; ++i) key += "\xe6\xbc\xa2";  // 1,026 bytes
+  request["OutputDataConfig"]["S3OutputPath"] = "s3://b/" + key;
+  EXPECT_THAT(CheckTrainingJob(request).problems.at(0).rule, HasSubstr("1,024 bytes"));
+}
+
 TEST(TrainingJob, SomethingMustRun) {
   Json request = Valid();
   request.erase("HyperParameters");
