@@ -136,7 +136,7 @@ class WarmData:
             'TrainingJobName': name, 'AlgorithmSpecification': {'TrainingInputMode': 'File'},
             'InputDataConfig': [{'ChannelName': 'training', 'DataSource': {'FileSystemDataSource': source}}],
             'OutputDataConfig': {'S3OutputPath': 'file://' + os.path.join(self.mounted.scratch, 'output')},
-            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1, 'VolumeSizeInGB': 1},
+            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1},
             'StoppingCondition': {'MaxRuntimeInSeconds': 1800},
             'HyperParameters': {'sagemaker_program': 'python_reader.py', 'sagemaker_submit_directory': HERE, 'list': self.list,
                                 'epochs': str(READER_JOB_EPOCHS)}}

@@ -28,7 +28,7 @@ def definition(source, output):
     return {'AlgorithmSpecification': {'TrainingInputMode': 'File', 'MetricDefinitions': METRICS},
             'InputDataConfig': [{'ChannelName': 'training', 'DataSource': source}],
             'OutputDataConfig': {'S3OutputPath': 'file://' + output},
-            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1, 'VolumeSizeInGB': 1},
+            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1},
             'StoppingCondition': {'MaxRuntimeInSeconds': 1800}}
 
 

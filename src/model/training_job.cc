@@ -15,18 +15,26 @@ using Json = nlohmann::json;
 constexpr size_t kNameMax = 63, kUriMax = 1024, kPathMax = 4096, kChannelsMax = 20, kMetricsMax = 40,
                  kArgumentsMax = 100, kArgumentMax = 256, kHyperparametersMax = 100, kHyperparameterKeyMax = 256,
                  kHyperparameterValueMax = 2500, kEnvironmentMax = 100, kEnvironmentTextMax = 512, kImageMax = 255;
-constexpr int64_t kRuntimeMax = 2419200, kRetryAttemptsMax = 30;
+constexpr int64_t kRuntimeMax = 2419200, kPendingMin = 7200, kRetryAttemptsMax = 30;
+constexpr size_t kRoleMax = 2048, kInstanceTypeMax = 64, kTagsMax = 50, kTagKeyMax = 128, kTagValueMax = 256,
+                 kSecurityGroupsMax = 5, kSubnetsMax = 16, kNetworkIdMax = 32;
 constexpr size_t kKeyBytesMax = 1024;  // of an object in S3, which counts bytes
 constexpr size_t kAttributesMax = 16, kAttributeNameMax = 256;
 // Leat's own: hosts of a job share this machine.
 constexpr int64_t kInstancesMax = 16;
 
 // Accepted because the service's clients send them, though they would change what a job does or leaves behind.
-constexpr const char* kUnused[] = {"EnableNetworkIsolation",  "EnableInterContainerTrafficEncryption",
-                                   "DebugHookConfig",         "DebugRuleConfigurations",
-                                   "TensorBoardOutputConfig", "ProfilerRuleConfigurations",
-                                   "ExperimentConfig",        "RemoteDebugConfig",
-                                   "ServerlessJobConfig",     "MlflowConfig",
+constexpr const char* kUnused[] = {"EnableNetworkIsolation",
+                                   "EnableInterContainerTrafficEncryption",
+                                   "DebugHookConfig",
+                                   "DebugRuleConfigurations",
+                                   "TensorBoardOutputConfig",
+                                   "ProfilerConfig",
+                                   "ProfilerRuleConfigurations",
+                                   "ExperimentConfig",
+                                   "RemoteDebugConfig",
+                                   "ServerlessJobConfig",
+                                   "MlflowConfig",
                                    "ModelPackageConfig"};
 
 // Members of the service's contract that nobody below asks for by name.
@@ -39,9 +47,9 @@ void AcceptMembers(RequestReader& reader) {
   reader.Accept("InputDataConfig[0].DataSource.S3DataSource",
                 {"AttributeNames", "InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig"});
   reader.Accept("OutputDataConfig", {"KmsKeyId"});
-  reader.Accept("ResourceConfig", {"InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId", "KeepAlivePeriodInSeconds",
-                                   "InstanceGroups", "TrainingPlanArn", "InstancePlacementConfig"});
-  reader.Accept("StoppingCondition", {"MaxWaitTimeInSeconds", "MaxPendingTimeInSeconds"});
+  reader.Accept("ResourceConfig", {"InstanceCount", "VolumeKmsKeyId", "KeepAlivePeriodInSeconds", "InstanceGroups",
+                                   "TrainingPlanArn", "InstancePlacementConfig"});
+  reader.Accept("StoppingCondition", {"MaxWaitTimeInSeconds"});
 }
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
@@ -86,6 +94,11 @@ bool IsImageName(const std::string& name) {
          std::all_of(name.begin(), name.end(), [](unsigned char c) {
            return std::isalnum(c) || c == '.' || c == '-' || c == '_' || c == '/' || c == ':' || c == '@';
          });
+}
+
+bool IsInstanceType(const std::string& name) {
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '-' || c == '_'; });
 }
 
 bool IsChannelName(const std::string& name) {
@@ -324,7 +337,13 @@ void ReadOutput(RequestReader& reader, const Json& request, TrainingJob& job) {
 void ReadResources(RequestReader& reader, const Json& request, TrainingJob& job) {
   const Json* resources = reader.Object(request, "", "ResourceConfig", false);
   if (!resources) return;
-  job.instance_type = reader.Text(*resources, "ResourceConfig", "InstanceType", false, 64, "local");
+  job.instance_type = reader.Text(*resources, "ResourceConfig", "InstanceType", false, kInstanceTypeMax, "local");
+  if (!IsInstanceType(job.instance_type)) {
+    reader.Problem("ResourceConfig.InstanceType", &(*resources)["InstanceType"],
+                   "must be one of the service's, as ml.g5.xlarge, local, or a name in STATE/instance-types.json, of "
+                   "letters, digits and .-_");
+  }
+  (void)reader.Integer(*resources, "ResourceConfig", "VolumeSizeInGB", false, 1, INT32_MAX);
   RequestReader count;
   job.instance_count = static_cast<uint32_t>(
       count.Integer(*resources, "ResourceConfig", "InstanceCount", false, 1, kInstancesMax).value_or(1));
@@ -360,6 +379,7 @@ void ReadStopping(RequestReader& reader, const Json& request, TrainingJob& job) 
   if (stopping) {
     job.max_runtime_s = reader.Integer(*stopping, "StoppingCondition", "MaxRuntimeInSeconds", false, 1, kRuntimeMax)
                             .value_or(job.max_runtime_s);
+    (void)reader.Integer(*stopping, "StoppingCondition", "MaxPendingTimeInSeconds", false, kPendingMin, kRuntimeMax);
   }
   const std::string path = "StoppingCondition.MaxWaitTimeInSeconds";
   const bool has_wait =
@@ -392,6 +412,38 @@ void ReadRetries(RequestReader& reader, const Json& request, TrainingJob& job) {
       reader.Integer(*strategy, "RetryStrategy", "MaximumRetryAttempts", true, 1, kRetryAttemptsMax).value_or(0));
 }
 
+void ReadTags(RequestReader& reader, const Json& request) {
+  const Json* tags = reader.Array(request, "", "Tags", false, 0, kTagsMax);
+  for (size_t i = 0; tags && i < tags->size(); ++i) {
+    const Json& tag = (*tags)[i];
+    const std::string path = "Tags[" + std::to_string(i) + "]";
+    if (!tag.is_object()) {
+      reader.Problem(path, &tag, "must be an object with Key and Value");
+      continue;
+    }
+    (void)reader.Text(tag, path, "Key", true, kTagKeyMax);
+    (void)reader.Text(tag, path, "Value", false, kTagValueMax);
+  }
+}
+
+// What says who the job is and where it runs, at the service; the same request shall be right in both places.
+void ReadServiceMembers(RequestReader& reader, const Json& request) {
+  (void)reader.Text(request, "", "RoleArn", false, kRoleMax);
+  ReadTags(reader, request);
+  if (const Json* vpc = reader.Object(request, "", "VpcConfig", false)) {
+    (void)reader.TextList(*vpc, "VpcConfig", "SecurityGroupIds", kSecurityGroupsMax, kNetworkIdMax);
+    (void)reader.TextList(*vpc, "VpcConfig", "Subnets", kSubnetsMax, kNetworkIdMax);
+  }
+  const auto algorithm = request.find("AlgorithmSpecification");
+  if (algorithm == request.end() || !algorithm->is_object()) return;
+  const std::string path = "AlgorithmSpecification";
+  if (const Json* image = reader.Object(*algorithm, path, "TrainingImageConfig", false)) {
+    const std::string here = path + ".TrainingImageConfig";
+    (void)reader.Choice(*image, here, "TrainingRepositoryAccessMode", true, {"Platform", "Vpc"}, "Platform");
+    (void)reader.Object(*image, here, "TrainingRepositoryAuthConfig", false);
+  }
+}
+
 // Only a container has a network of its own. Its hosts would have to share one.
 void ReadIsolation(RequestReader& reader, const Json& request, TrainingJob& job) {
   const auto isolation = request.find("EnableNetworkIsolation");
@@ -418,8 +470,11 @@ void WarnOfUnused(const Json& request, TrainingJob& job) {
     const Json& value = (*found)[name];
     if (AsksForSomething(value) && value != 0) add(std::string(parent) + "." + name);
   };
+  add_member("AlgorithmSpecification", "TrainingImageConfig");
   add_member("OutputDataConfig", "KmsKeyId");
+  add_member("ResourceConfig", "VolumeSizeInGB");
   add_member("ResourceConfig", "KeepAlivePeriodInSeconds");
+  add_member("StoppingCondition", "MaxPendingTimeInSeconds");
   if (const auto channels = request.find("InputDataConfig"); channels != request.end() && channels->is_array()) {
     for (size_t i = 0; i < channels->size(); ++i) {
       const Json& channel = (*channels)[i];
@@ -536,6 +591,7 @@ TrainingJobCheck CheckTrainingJob(const Json& request) {
   ReadRetries(reader, request, job);
   ReadCheckpoints(reader, request, job);
   ReadIsolation(reader, request, job);
+  ReadServiceMembers(reader, request);
   for (auto& warning : reader.known.WarningsOf(request, "CreateTrainingJob"))
     job.warnings.push_back(std::move(warning));
   WarnOfUnused(request, job);

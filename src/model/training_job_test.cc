@@ -21,7 +21,7 @@ Json Valid() {
       {"ChannelName": "fsx", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef0",
         "FileSystemAccessMode": "ro", "FileSystemType": "FSxLustre", "DirectoryPath": "/m/train"}}}],
     "OutputDataConfig": {"S3OutputPath": "s3://b/out/"},
-    "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+    "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1},
     "StoppingCondition": {"MaxRuntimeInSeconds": 3600}})json");
 }
 
@@ -103,6 +103,16 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"/ResourceConfig/InstanceCount", "17", "from 1 to 16: the hosts of a job share this machine"},
         Refusal{"/ResourceConfig/InstanceCount", "0", "from 1 to 16"},
         Refusal{"/ResourceConfig/InstanceGroups", "[]", "heterogeneous clusters are not supported"},
+        Refusal{"/ResourceConfig/InstanceType", "\"foo bar\"", "must be one of the service's"},
+        Refusal{"/ResourceConfig/VolumeSizeInGB", "-7", "a whole number from 1"},
+        Refusal{"/StoppingCondition/MaxPendingTimeInSeconds", "-5", "a whole number from 7200 to 2419200"},
+        Refusal{"/RoleArn", "5", "must be text of 0 to 2048 characters"},
+        Refusal{"/Tags", "\"x\"", "must be a list of 0 to 50 items"},
+        Refusal{"/Tags", "[{\"Value\": \"v\"}]", "Tags[0].Key is missing"},
+        Refusal{"/VpcConfig", "[]", "must be an object"},
+        Refusal{"/VpcConfig", "{\"Subnets\": []}", "must be a list of 1 to 16 items"},
+        Refusal{"/AlgorithmSpecification/TrainingImageConfig", "{\"TrainingRepositoryAccessMode\": \"Own\"}",
+                "must be one of Platform, Vpc"},
         Refusal{"/EnableManagedSpotTraining", "true", "MaxWaitTimeInSeconds is missing"},
         Refusal{"/EnableManagedSpotTraining", "\"yes\"", "must be true or false"},
         Refusal{"/RetryStrategy", "{}", "MaximumRetryAttempts is missing"},
@@ -140,8 +150,8 @@ TEST(TrainingJob, MembersOfTheContractAreKnownWhetherUsedOrNot) {
     "SessionChainingConfig": {}, "ExperimentConfig": {"TrialName": "t"},
     "CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints"},
     "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxPendingTimeInSeconds": 7200}})json"));
-  request["AlgorithmSpecification"].update(
-      Json::parse(R"({"EnableSageMakerMetricsTimeSeries": true, "TrainingImageConfig": {}, "AlgorithmName": null,
+  request["AlgorithmSpecification"].update(Json::parse(
+      R"({"EnableSageMakerMetricsTimeSeries": true, "TrainingImageConfig": {"TrainingRepositoryAccessMode": "Vpc"}, "AlgorithmName": null,
                       "ContainerArguments": ["a"]})"));
   request["ResourceConfig"].update(Json::parse(
       R"({"VolumeKmsKeyId": "k", "KeepAlivePeriodInSeconds": 0, "TrainingPlanArn": "a", "InstancePlacementConfig": {}})"));
@@ -222,6 +232,10 @@ TEST(TrainingJob, SaysWhatIsAcceptedAndNotUsed) {
   request["RetryStrategy"] = {{"MaximumRetryAttempts", 2}};
   request["TensorBoardOutputConfig"] = {{"S3OutputPath", "s3://b/t"}};
   request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 0;
+  request["ResourceConfig"]["VolumeSizeInGB"] = 30;
+  request["StoppingCondition"]["MaxPendingTimeInSeconds"] = 7200;
+  request["ProfilerConfig"] = {{"DisableProfiler", true}};
+  request["AlgorithmSpecification"]["TrainingImageConfig"] = {{"TrainingRepositoryAccessMode", "Vpc"}};
   request["OutputDataConfig"]["KmsKeyId"] = "";
   request["InputDataConfig"][0]["ShuffleConfig"] = {{"Seed", 1}};
   request["HyperParameters"]["sagemaker_mpi_enabled"] = "true";
@@ -230,7 +244,9 @@ TEST(TrainingJob, SaysWhatIsAcceptedAndNotUsed) {
       CheckTrainingJob(request).job.warnings,
       ElementsAre("StoppingCondition.MaxWaitTimeInSeconds is used with EnableManagedSpotTraining only, and ignored",
                   "accepted, but not used in this version of Leat: EnableInterContainerTrafficEncryption, "
-                  "TensorBoardOutputConfig, InputDataConfig[0].ShuffleConfig",
+                  "TensorBoardOutputConfig, ProfilerConfig, AlgorithmSpecification.TrainingImageConfig, "
+                  "ResourceConfig.VolumeSizeInGB, StoppingCondition.MaxPendingTimeInSeconds, "
+                  "InputDataConfig[0].ShuffleConfig",
                   HasSubstr("sagemaker_mpi_enabled is not used")));
 }
 

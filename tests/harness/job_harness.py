@@ -123,7 +123,7 @@ class JobsTest(MountTest):
             'AlgorithmSpecification': {'TrainingInputMode': 'File', 'MetricDefinitions': [
                 {'Name': 'm', 'Regex': 'm=([-+.0-9a-zA-Z]+)'}]},
             'OutputDataConfig': {'S3OutputPath': 's3://out/jobs'},
-            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1, 'VolumeSizeInGB': 1},
+            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1},
             'HyperParameters': {'sagemaker_program': 'main.py', 'sagemaker_submit_directory': code},
             'Environment': {'MARKS': self.marks},
         }

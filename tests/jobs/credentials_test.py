@@ -79,7 +79,7 @@ class OnS3Lab(CredentialsTest):
 
     def test_a_script_lists_and_reads_a_bucket_and_the_secret_stays_with_leat(self):
         request = self.spec('passed', "look('looked'); mark('mine', json.dumps(MINE)); until('go')\n",
-                            ResourceConfig={'InstanceType': 'local', 'InstanceCount': 2, 'VolumeSizeInGB': 1})
+                            ResourceConfig={'InstanceType': 'local', 'InstanceCount': 2})
         submitted = self.submit(request, '--pass-credentials')
         self.assertEqual([json.loads(line) for line in self.wait_marked('looked', 2)], [LOOKED] * 2)
         mine = [json.loads(line) for line in self.wait_marked('mine', 2)]

@@ -40,7 +40,7 @@ class Sweep(MountTest):
                 {'Name': 'val:accuracy', 'Regex': 'val_accuracy=([0-9.]+)'}]},
             'InputDataConfig': channels,
             'OutputDataConfig': {'S3OutputPath': 'file://' + os.path.join(self.scratch, 'output')},
-            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1, 'VolumeSizeInGB': 1},
+            'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1},
             'StoppingCondition': {'MaxRuntimeInSeconds': 300},
             'HyperParameters': {'sagemaker_program': script, 'sagemaker_submit_directory': directory,
                                 **{key.replace('_', '-'): str(value) for key, value in hyperparameters.items()}},

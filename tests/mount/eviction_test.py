@@ -168,7 +168,7 @@ class Eviction(MountTest):
                 'InputDataConfig': [{'ChannelName': 'training', 'DataSource': {'FileSystemDataSource': {
                     'FileSystemId': repository, 'FileSystemAccessMode': 'ro', 'FileSystemType': 'FSxLustre', 'DirectoryPath': '/'}}}],
                 'OutputDataConfig': {'S3OutputPath': 'file://' + os.path.join(self.scratch, 'output')},
-                'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1, 'VolumeSizeInGB': 1},
+                'ResourceConfig': {'InstanceType': 'local', 'InstanceCount': 1},
                 'StoppingCondition': {'MaxRuntimeInSeconds': 120},
                 'HyperParameters': {'sagemaker_program': 'reader.py', 'sagemaker_submit_directory': code, 'scratch': self.scratch}},
                 file)
