@@ -5,17 +5,22 @@
 #include <pcre2.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
+
+#include "base/text.h"
 
 namespace leat::jobs {
 namespace {
 
-constexpr uint32_t kMatchLimit = 100000;  // steps a search may take on one line: milliseconds
+constexpr size_t kShownCharactersMax = 80;  // of what is no number, in a warning
+constexpr uint32_t kMatchLimit = 100000;    // steps a search may take on one line: milliseconds
 
-// "0.5", "-1e-3", "nan", "inf": the whole text, as Python's float() reads it (without underscores).
+// "0.5", " -1e-3 ", "nan", "inf": the whole text but for white space around it, as Python's float() reads it (without
+// underscores).
 bool ReadNumber(std::string_view text, double& value) {
-  const std::string copy(text);
+  const std::string copy(Trim(text));
   char* end = nullptr;
   value = std::strtod(copy.c_str(), &end);
   return !copy.empty() && end == copy.c_str() + copy.size() && copy.find_first_of("xX") == std::string::npos;
@@ -33,6 +38,8 @@ std::chrono::nanoseconds ProcessorTime() {
 struct MetricReader::Compiled {
   std::string name, regex;
   std::chrono::nanoseconds spent{0};
+  bool has_number = false;
+  std::string no_number;  // what was found in the place of the first number; empty: nothing was
   pcre2_code* code = nullptr;
   pcre2_match_data* data = nullptr;
   pcre2_match_context* context = nullptr;
@@ -114,8 +121,12 @@ void MetricReader::Read(std::string_view line, int64_t at_ns, std::vector<Metric
     if (groups >= 2) {  // else no match, or the limit
       const PCRE2_SIZE* at = pcre2_get_ovector_pointer(definition->data);
       double value = 0;
-      if (at[2] != PCRE2_UNSET && ReadNumber(line.substr(at[2], at[3] - at[2]), value)) {
+      const std::string_view text = at[2] == PCRE2_UNSET ? "" : line.substr(at[2], at[3] - at[2]);
+      if (ReadNumber(text, value)) {
         samples.push_back({definition->name, value, at_ns});
+        definition->has_number = true;
+      } else if (!definition->has_number && definition->no_number.empty()) {
+        definition->no_number = CutToCharacters(text, kShownCharactersMax);
       }
     }
     const auto ended = ProcessorTime();
@@ -126,6 +137,17 @@ void MetricReader::Read(std::string_view line, int64_t at_ns, std::vector<Metric
                         definition->regex + "\" takes too long on this log; make it simpler, without nested repeats");
     definition.reset();
   }
+}
+
+std::vector<std::string> MetricReader::NeverNumbers(const std::vector<MetricSample>& samples) const {
+  std::vector<std::string> warnings;
+  for (const auto& definition : definitions_) {
+    if (!definition || definition->has_number || definition->no_number.empty()) continue;
+    if (std::ranges::any_of(samples, [&](const auto& sample) { return sample.name == definition->name; })) continue;
+    warnings.push_back("metric " + definition->name + " has no value: its regular expression matched, but its group " +
+                       "never held a number; the first time it held '" + definition->no_number + "'");
+  }
+  return warnings;
 }
 
 std::vector<std::string> MetricReader::TakeWarnings() { return std::exchange(warnings_, {}); }

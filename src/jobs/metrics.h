@@ -65,6 +65,9 @@ class MetricReader {
   ~MetricReader();
   // The samples of one line.
   void Read(std::string_view line, int64_t at_ns, std::vector<MetricSample>& samples);
+  // Warnings of metrics of which no number was ever read, though their expressions found something. `samples`: the
+  // job's, for a reader of an earlier supervisor may have read some.
+  std::vector<std::string> NeverNumbers(const std::vector<MetricSample>& samples) const;
   // What was found out about the expressions since the last call: one that has spent its time is told of once.
   std::vector<std::string> TakeWarnings();
 

@@ -32,6 +32,22 @@ TEST(Metrics, KeepsNanAndSkipsWhatIsNoNumber) {
   EXPECT_EQ(ReadLine({{"l", "l=([0-9]+)"}}, std::string_view("\0\xff l=1", 7)).size(), 1u);
 }
 
+TEST(Metrics, SpaceAroundANumberIsNoneOfIt) {
+  EXPECT_EQ(ReadLine({{"l", "l=([^,]*),"}}, "l= 0.5\t , x").at(0).value, 0.5);
+  EXPECT_TRUE(ReadLine({{"l", "l=([^,]*),"}}, "l= , x").empty());
+}
+
+TEST(Metrics, WhatWasNeverANumberIsKnown) {
+  const auto reader = MetricReader::Make({{"never", "n=(\\S+)"}, {"once", "o=(\\S+)"}, {"unset", "u(=.)?"}}).value();
+  std::vector<MetricSample> samples;
+  for (const char* line : {"n=0.5, o=high u", "n=0.7, o=1"}) reader->Read(line, 0, samples);
+  EXPECT_THAT(
+      reader->NeverNumbers({}),
+      testing::ElementsAre("metric never has no value: its regular expression matched, but its group never held "
+                           "a number; the first time it held '0.5,'"));
+  EXPECT_THAT(reader->NeverNumbers({{"never", 1.0, 0}}), testing::IsEmpty());
+}
+
 TEST(Metrics, AnExpensiveExpressionEnds) {
   EXPECT_TRUE(ReadLine({{"x", "(a+)+$"}}, std::string(40, 'a') + "!").empty());
 }

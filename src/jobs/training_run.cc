@@ -512,6 +512,8 @@ class TrainingRun {
         for (const Host& host : hosts_) host.trainer->Kill();
       }
     }
+    const auto samples = services_.store.Samples(job_.name);
+    for (const auto& text : metrics_->NeverNumbers(samples.value_or(std::vector<MetricSample>{}))) Warn(text);
     FlushCheckpoints();
     if (trainer_is_lost_) return Fail(ErrorCode::kUnavailable, lost_text_);
     if (data_failure_) return Fail(*data_failure_);

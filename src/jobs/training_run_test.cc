@@ -163,6 +163,11 @@ printf weights > "$SM_MODEL_DIR/weights"; printf extra > "$SM_OUTPUT_DATA_DIR/ex
   EXPECT_THAT(again.error().message, HasSubstr("choose another TrainingJobName (leat jobs describe job shows"));
 }
 
+TEST_P(TrainingRunTest, AMetricThatNeverHeldANumberIsTold) {
+  const JobState state = Run(Request("echo 'acc=0.5,'; echo first=1\n"));
+  EXPECT_THAT(state.warnings, testing::ElementsAre(testing::AllOf(StartsWith("metric acc"), HasSubstr("'0.5,'"))));
+}
+
 TEST_P(TrainingRunTest, AFailureTellsWhatTheScriptWrote) {
   const JobState state = Run(Request("printf 'out of luck' > \"$SM_OUTPUT_DIR/failure\"; exit 3\n"));
   EXPECT_EQ(state.status, "Failed");
