@@ -17,6 +17,30 @@ Json NumberOrText(double value) {
   return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
 }
 
+void SetIfAbsent(Json& object, const char* name, const Json& value) {
+  if (!object.contains(name) || object[name].is_null()) object[name] = value;
+}
+
+// What the service fills in where the request says nothing.
+void AddDefaults(Json& description) {
+  for (const char* flag :
+       {"EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"}) {
+    SetIfAbsent(description, flag, false);
+  }
+  SetIfAbsent(description, "ProfilingStatus", "Disabled");
+  SetIfAbsent(description, "StoppingCondition", Json::object());
+  SetIfAbsent(description["StoppingCondition"], "MaxRuntimeInSeconds", TrainingJob{}.max_runtime_s);
+  if (const auto output = description.find("OutputDataConfig"); output != description.end() && output->is_object()) {
+    SetIfAbsent(*output, "CompressionType", "GZIP");
+    SetIfAbsent(*output, "KmsKeyId", "");
+  }
+  const auto channels = description.find("InputDataConfig");
+  if (channels == description.end() || !channels->is_array()) return;
+  for (Json& channel : *channels) {
+    for (const char* name : {"CompressionType", "RecordWrapperType"}) SetIfAbsent(channel, name, "None");
+  }
+}
+
 void AddMetrics(Json& description, const std::vector<MetricSample>& samples) {
   std::vector<std::string> order;
   std::map<std::string, MetricSample> last;
@@ -78,14 +102,7 @@ Json DescribeTrainingJob(const std::string& name, const JobState& state, const s
     description["TuningJobArn"] =
         "arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/" + ToLower(state.tuning_job);
   }
-  for (const char* flag :
-       {"EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"}) {
-    if (!description.contains(flag)) description[flag] = false;
-  }
-  if (!description.contains("StoppingCondition")) description["StoppingCondition"] = {{"MaxRuntimeInSeconds", 86400}};
-  if (description.contains("OutputDataConfig") && !description["OutputDataConfig"].contains("CompressionType")) {
-    description["OutputDataConfig"]["CompressionType"] = "GZIP";
-  }
+  AddDefaults(description);
   if (!state.failure_reason.empty()) description["FailureReason"] = state.failure_reason;
   if (!state.model_artifacts.empty()) description["ModelArtifacts"] = {{"S3ModelArtifacts", state.model_artifacts}};
   if (state.started_ns) {

@@ -31,6 +31,24 @@ TEST(DescribeTest, WhatWasReadIsToldInASentence) {
   EXPECT_EQ(DataText(Accounting({.reads = 3, .stalled_seconds = 20})), "no data was read; readers waited 20 s for S3");
 }
 
+TEST(DescribeTest, DefaultsAreFilledInAsTheServiceDoes) {
+  JobState state;
+  state.request = {{"OutputDataConfig", {{"S3OutputPath", "s3://b/o"}}},
+                   {"StoppingCondition", {{"MaxWaitTimeInSeconds", 9}}},
+                   {"InputDataConfig", {{{"ChannelName", "a"}}, {{"ChannelName", "b"}, {"CompressionType", "Gzip"}}}}};
+  const Json description = DescribeTrainingJob("job", state, {});
+  EXPECT_EQ(description["ProfilingStatus"], "Disabled");
+  EXPECT_EQ(description["EnableManagedSpotTraining"], false);
+  EXPECT_EQ(description["OutputDataConfig"],
+            (Json{{"S3OutputPath", "s3://b/o"}, {"CompressionType", "GZIP"}, {"KmsKeyId", ""}}));
+  EXPECT_EQ(description["StoppingCondition"], (Json{{"MaxWaitTimeInSeconds", 9}, {"MaxRuntimeInSeconds", 86400}}));
+  const Json& channels = description["InputDataConfig"];
+  EXPECT_EQ(channels[0], (Json{{"ChannelName", "a"}, {"CompressionType", "None"}, {"RecordWrapperType", "None"}}));
+  EXPECT_EQ(channels[1]["CompressionType"], "Gzip");
+  state.request = Json::object();
+  EXPECT_EQ(DescribeTrainingJob("job", state, {})["StoppingCondition"], (Json{{"MaxRuntimeInSeconds", 86400}}));
+}
+
 TEST(DescribeTest, SeveralFileSystemsAreAddedUpAndTheFirstReadIsTheEarliest) {
   const ReadCounters none,
       late{.reads = 2,
