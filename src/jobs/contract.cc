@@ -99,6 +99,12 @@ std::string Upper(std::string text) {
   return text;
 }
 
+// A number where it is one, as the toolkit reads it.
+Json LogLevel(const std::string& text) {
+  const Json value = Json::parse(text, nullptr, false);
+  return value.is_number() ? value : Json(text);
+}
+
 bool EndsWith(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
@@ -238,7 +244,10 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
                    {"is_hetero", false},
                    {"is_master", machine.current_host == machine.hosts[0]},
                    {"job_name", job.name},
-                   {"log_level", 20},
+                   {"is_modelparallel_enabled", false},
+                   {"is_smddpmprun_installed", false},
+                   {"is_smddprun_installed", false},
+                   {"log_level", LogLevel(log_level)},
                    {"master_hostname", machine.hosts[0]},
                    {"model_dir", base + "/model"},
                    {"module_dir", module_directory},
@@ -251,6 +260,7 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
                    {"output_dir", base + "/output"},
                    {"output_intermediate_dir", base + "/output/intermediate"},
                    {"resource_config", resources},
+                   {"topology", nullptr},
                    {"user_entry_point", program}};
   std::map<std::string, std::string> environment = {
       {"TRAINING_JOB_NAME", job.name},

@@ -83,6 +83,28 @@ TEST(Contract, ANameWithAnEqualsSignMakesNoVariable) {
   EXPECT_FALSE(environment.contains("SM_HP_A=B"));
 }
 
+TEST(Contract, TheTrainingEnvironmentHasEveryPropertyOfTheToolkit) {
+  TrainingJob job;
+  job.name = "job";
+  job.hyperparameters = {{"sagemaker_container_log_level", "10"}};
+  const auto environment = ContractEnvironment(job, {}, {}, "train.py");
+  const Json training = Json::parse(environment.at("SM_TRAINING_ENV"));
+  std::vector<std::string> names;
+  for (const auto& [name, value] : training.items()) names.push_back(name);
+  EXPECT_THAT(
+      names,
+      ElementsAre("additional_framework_parameters", "channel_input_dirs", "current_host", "current_instance_group",
+                  "current_instance_group_hosts", "current_instance_type", "distribution_hosts",
+                  "distribution_instance_groups", "framework_module", "hosts", "hyperparameters", "input_config_dir",
+                  "input_data_config", "input_dir", "instance_groups", "instance_groups_dict", "is_hetero", "is_master",
+                  "is_modelparallel_enabled", "is_smddpmprun_installed", "is_smddprun_installed", "job_name",
+                  "log_level", "master_hostname", "model_dir", "module_dir", "module_name", "network_interface_name",
+                  "num_cpus", "num_gpus", "num_neurons", "output_data_dir", "output_dir", "output_intermediate_dir",
+                  "resource_config", "topology", "user_entry_point"));
+  EXPECT_EQ(training["log_level"], 10);
+  EXPECT_EQ(environment.at("SM_LOG_LEVEL"), "10");
+}
+
 TEST(Contract, TheCallersSecretsStayBehind) {
   const auto environment = TrainerEnvironment(
       {"AWS_SECRET_ACCESS_KEY=x", "AWS_SESSION_TOKEN=y", "AWS_REGION=eu", "SM_HPS=old", "PATH=/bin", "PYTHONPATH=/lib"},
