@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/describe.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -10,6 +11,8 @@
 
 namespace leat::jobs {
 namespace {
+
+constexpr const char* kFirstBatchMetric = "first_batch_seconds";  // since the script's start
 
 // JSON has no NaN; a metric that is one says so in words.
 Json NumberOrText(double value) {
@@ -133,7 +136,9 @@ std::string AccountingText(const JobState& state) {
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
   if (data.contains("SecondsToFirstBatch")) {
-    add("first batch " + SecondsText(data["SecondsToFirstBatch"]) + " after submission");
+    const std::string seen_as = data.value("FirstBatchSeenAs", kFirstBatchMetric);
+    add((seen_as == kFirstBatchMetric ? "first batch " : seen_as + " ") + SecondsText(data["SecondsToFirstBatch"]) +
+        " after submission");
   } else if (data.contains("SecondsToStart")) {
     add("script started " + SecondsText(data["SecondsToStart"]) + " after submission");
   }
@@ -205,12 +210,22 @@ Json AccountingOf(const JobState& state, const FileSystemCounters& total, const 
   accounting["SecondsToStart"] = to_start;
   if (state.training_ended_ns)
     accounting["SecondsOfTraining"] = seconds_between(*state.training_started_ns, *state.training_ended_ns);
-  for (const auto& sample : samples) {
-    if (!accounting.contains("SecondsToFirstMetric"))
-      accounting["SecondsToFirstMetric"] = seconds_between(state.created_ns, sample.at_ns);
-    if (sample.name != "first_batch_seconds" || !std::isfinite(sample.value)) continue;
-    accounting["SecondsToFirstBatch"] = to_start + sample.value;
-    break;
+  if (!samples.empty()) accounting["SecondsToFirstMetric"] = seconds_between(state.created_ns, samples[0].at_ns);
+  const auto told = std::ranges::find_if(samples, [](const MetricSample& sample) {
+    return sample.name == kFirstBatchMetric && std::isfinite(sample.value);
+  });
+  // A script that does not say when it had its first batch had it when it first read its data, as far as Leat sees
+  // that.
+  const auto take = [&](double seconds, const char* seen_as) {
+    accounting["SecondsToFirstBatch"] = seconds;
+    accounting["FirstBatchSeenAs"] = seen_as;
+  };
+  if (told != samples.end()) {
+    take(to_start + told->value, kFirstBatchMetric);
+  } else if (accounting.contains("SecondsToFirstRead")) {
+    take(accounting["SecondsToFirstRead"], "first read");
+  } else if (!samples.empty()) {
+    take(accounting["SecondsToFirstMetric"], "first metric");
   }
   return accounting;
 }

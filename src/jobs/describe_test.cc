@@ -49,6 +49,27 @@ TEST(DescribeTest, DefaultsAreFilledInAsTheServiceDoes) {
   EXPECT_EQ(DescribeTrainingJob("job", state, {})["StoppingCondition"], (Json{{"MaxRuntimeInSeconds", 86400}}));
 }
 
+TEST(DescribeTest, TheFirstBatchIsWhatTheScriptSaysElseTheFirstReadElseTheFirstMetric) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  JobState state;
+  state.created_ns = 100 * kSecond;
+  state.training_started_ns = 102 * kSecond;
+  const std::vector<MetricSample> other = {{"loss", 1, 109 * kSecond}};
+  std::vector<MetricSample> told = other;
+  told.push_back({"first_batch_seconds", 1.5, 110 * kSecond});
+  const std::vector<ReadCounters> reads = {{.reads = 1, .first_read_ns = 103 * kSecond}};
+  const auto accounted = [&](const std::vector<ReadCounters>& read, const std::vector<MetricSample>& samples) {
+    state.accounting = AccountingOf(state, {}, read, samples, 120 * kSecond);
+    return AccountingText(state).substr(0, AccountingText(state).find(','));
+  };
+  EXPECT_EQ(accounted(reads, told), "first batch 3.5 s after submission");
+  EXPECT_EQ(accounted(reads, other), "first read 3.0 s after submission");
+  EXPECT_EQ(state.accounting["SecondsToFirstBatch"], 3.0);
+  EXPECT_EQ(accounted({{}}, other), "first metric 9.0 s after submission");
+  EXPECT_EQ(state.accounting["SecondsToFirstMetric"], 9.0);
+  EXPECT_EQ(accounted({}, {}), "script started 2.0 s after submission");
+}
+
 TEST(DescribeTest, SeveralFileSystemsAreAddedUpAndTheFirstReadIsTheEarliest) {
   const ReadCounters none,
       late{.reads = 2,

@@ -518,10 +518,9 @@ class TrainingRun {
     if (trainer_is_lost_) return Fail(ErrorCode::kUnavailable, lost_text_);
     if (data_failure_) return Fail(*data_failure_);
     const Host& host = FailedHost();
-    const std::string failure = host.exit->code == 0 ? "" : FailureOf(host);
     Record("training_ended", {{"exit_code", host.exit->code},
                               {"exec_errno", host.exit->exec_errno},
-                              {"failure", failure},
+                              {"failure", host.exit->code == 0 ? "" : FailureOf(host)},
                               {"checkpoints_copied", checkpoints_are_copied_}});
     return {};
   }
