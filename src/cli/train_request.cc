@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
@@ -50,6 +51,19 @@ Result<Json> MapOf(const std::vector<std::string>& list, const std::string& flag
     map[pair.first] = pair.second;
   }
   return map;
+}
+
+// NAME=VALUE where NAME stands alone.
+Result<std::vector<std::string>> WithOwnValues(std::vector<std::string> list,
+                                               const std::function<const char*(const char* name)>& variable) {
+  for (auto& text : list) {
+    if (text.find('=') != std::string::npos) continue;
+    const char* value = variable(text.c_str());
+    if (!value)
+      return Wrong("--environment " + text + ": there is no such variable to pass on; set it, or write NAME=VALUE");
+    text += std::string("=") + value;
+  }
+  return list;
 }
 
 // "train-2026-01-02-03-04-05-678" of "/code/train.py", as the service's SDK names jobs; in UTC.
@@ -202,7 +216,8 @@ void AddTrainRequestOptions(CLI::App& verb, TrainFlags& flags) {
   one("--output", flags.output, "s3://...|DIR", "where the model goes (STATE/output)");
   one("--name", flags.name, "NAME", "of the job (the script's and the time)");
   list("--metric", flags.metrics, "NAME=REGEX", "REGEX's group is a value wherever a line matches; may be repeated");
-  list("--environment", flags.environment, "NAME=VALUE", "a variable of the script's; may be repeated");
+  list("--environment", flags.environment, "NAME[=VALUE]",
+       "a variable of the script's; without a value, yours is passed on; may be repeated");
   one("--instance-type", flags.instance_type, "TYPE", "what the job is told of CPUs and GPUs (local)");
   one("--instance-count", flags.instance_count, "N", "hosts, all on this machine (1)");
   one("--max-runtime", flags.max_runtime_s, "SECONDS", "stop the job then (86400)");
@@ -237,7 +252,8 @@ Result<Json> TrainRequest(const TrainFlags& flags, const TrainSurroundings& surr
   if (flags.max_runtime_s) request["StoppingCondition"] = {{"MaxRuntimeInSeconds", *flags.max_runtime_s}};
   if (!flags.checkpoint_uri.empty()) request["CheckpointConfig"] = {{"S3Uri", UrlOf(flags.checkpoint_uri, here)}};
   if (!flags.environment.empty()) {
-    LEAT_ASSIGN_OR_RETURN(request["Environment"], MapOf(flags.environment, "environment"));
+    LEAT_ASSIGN_OR_RETURN(const auto given, WithOwnValues(flags.environment, surroundings.variable));
+    LEAT_ASSIGN_OR_RETURN(request["Environment"], MapOf(given, "environment"));
   }
   return request;
 }
@@ -277,7 +293,7 @@ Result<Json> ReadTrainRequest(const JobArguments& arguments, const TrainFlags& f
       return Wrong("nothing to run is given: leat train JOB.json, or leat train --script FILE.py");
     std::error_code error;
     const TrainSurroundings surroundings{arguments.StateDirectory(), fs::current_path(error).string(),
-                                         jobs::WallTimeNs()};
+                                         jobs::WallTimeNs(), [](const char* name) { return std::getenv(name); }};
     if (error) return Fail(ErrorCode::kIo, "the current directory cannot be told: " + error.message());
     LEAT_ASSIGN_OR_RETURN(request, TrainRequest(flags, surroundings));
     LEAT_RETURN_IF_ERROR(CheckLocalPaths(flags, surroundings));

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@ namespace leat::cli {
 
 struct TrainFlags {
   std::string script, source_dir, image, output, name, input_mode, instance_type, checkpoint_uri;
-  std::vector<std::string> hyperparameters, inputs, metrics, environment;  // NAME=VALUE
+  std::vector<std::string> hyperparameters, inputs, metrics, environment;  // NAME=VALUE, of the last also NAME
   std::optional<int64_t> instance_count, max_runtime_s;
   bool print_request = false;
   // Whether anything is given that stands in a request.
@@ -30,6 +31,8 @@ void AddTrainRequestOptions(CLI::App& verb, TrainFlags& flags);
 struct TrainSurroundings {
   std::string state_directory, working_directory;  // absolute
   int64_t now_ns = 0;                              // since the epoch, for the default name
+  // The value of a variable of the caller's, for --environment NAME; null: there is none.
+  std::function<const char*(const char* name)> variable = [](const char*) { return nullptr; };
 };
 
 // The request, its paths absolute. Pure: whether what the paths name is there is not looked at, and what the flags
@@ -40,7 +43,8 @@ Result<nlohmann::json> TrainRequest(const TrainFlags& flags, const TrainSurround
 // kNotFound: a script, a source directory or an input of this machine that is not there. Blocking.
 Status CheckLocalPaths(const TrainFlags& flags, const TrainSurroundings& surroundings);
 
-// The request that `leat train` was given, from its file or its flags. kInvalidArgument: neither or both are given. Blocking.
+// The request that `leat train` was given, from its file or its flags. kInvalidArgument: neither or both are given.
+// Blocking.
 Result<nlohmann::json> ReadTrainRequest(const JobArguments& arguments, const TrainFlags& flags);
 
 }  // namespace leat::cli

@@ -133,6 +133,15 @@ TEST(TrainRequestTest, WhatIsWrongIsTold) {
   EXPECT_THAT(Refusal(flags), HasSubstr("--input a=s3:///x: "));
 }
 
+TEST(TrainRequestTest, AVariableOfTheCallersIsPassedOnByItsName) {
+  TrainFlags flags{.script = "a.py"};
+  flags.environment = {"TOKEN", "A=1"};
+  EXPECT_THAT(Refusal(flags), HasSubstr("--environment TOKEN: there is no such variable"));
+  TrainSurroundings here = kHere;
+  here.variable = [](const char* name) { return std::string(name) == "TOKEN" ? "mine" : nullptr; };
+  EXPECT_EQ((*TrainRequest(flags, here))["Environment"], (Json{{"TOKEN", "mine"}, {"A", "1"}}));
+}
+
 TEST(TrainRequestTest, AFileAndFlagsExcludeEachOther) {
   JobArguments arguments;
   EXPECT_THAT(ReadTrainRequest(arguments, {}).error().message, HasSubstr("leat train --script FILE.py"));

@@ -32,6 +32,44 @@ const std::set<std::string> kWithheld = {"AWS_ACCESS_KEY_ID",
                                          "AWS_DEFAULT_PROFILE",
                                          "AWS_PROFILE"};
 
+// What of the caller's a script is given: what programs need to run as they do in the caller's shell. Anything else may
+// be a secret, whatever it is called.
+bool IsForScripts(const std::string& name, const std::string& value) {
+  static const std::set<std::string> names = {"PATH",
+                                              "HOME",
+                                              "USER",
+                                              "LOGNAME",
+                                              "SHELL",
+                                              "LANG",
+                                              "LANGUAGE",
+                                              "TZ",
+                                              "TMPDIR",
+                                              "TERM",
+                                              "LD_LIBRARY_PATH",
+                                              "VIRTUAL_ENV",
+                                              "SSL_CERT_FILE",
+                                              "SSL_CERT_DIR",
+                                              "REQUESTS_CA_BUNDLE",
+                                              "CURL_CA_BUNDLE",
+                                              "AWS_CA_BUNDLE",
+                                              "AWS_REGION",
+                                              "AWS_DEFAULT_REGION",
+                                              "SAGEMAKER_REGION",
+                                              "S3_ENDPOINT_URL",
+                                              "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+                                              "AWS_USE_DUALSTACK_ENDPOINT",
+                                              "AWS_USE_FIPS_ENDPOINT"};
+  static constexpr const char* kStarts[] = {"LC_",    "PYTHON",          "CUDA", "NVIDIA", "NCCL_", "OMP_",
+                                            "MKL_",   "OPENBLAS_",       "KMP_", "GOMP_",  "TORCH", "PYTORCH",
+                                            "CONDA_", "AWS_ENDPOINT_URL"};
+  static const std::set<std::string> proxies = {"http_proxy", "https_proxy", "no_proxy", "all_proxy"};
+  // user:password@host
+  if (proxies.contains(ToLower(name)) || name.find("ENDPOINT_URL") != std::string::npos)
+    return value.find('@') == std::string::npos;
+  return names.contains(name) ||
+         std::ranges::any_of(kStarts, [&](const char* start) { return name.starts_with(start); });
+}
+
 // repr(float): shortest digits that read back as the same number, exponents below -4 and from 16 on.
 std::string PythonFloat(double value) {
   if (std::isnan(value)) return "nan";
@@ -340,7 +378,8 @@ std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& call
     const size_t equals = entry.find('=');
     if (equals == std::string::npos) continue;
     const std::string name = entry.substr(0, equals);
-    if (!kWithheld.count(name) && name.rfind("SM_", 0) != 0) environment[name] = entry.substr(equals + 1);
+    std::string value = entry.substr(equals + 1);
+    if (IsForScripts(name, value)) environment[name] = std::move(value);
   }
   // Lines must reach the log, and the metrics, as they are printed.
   environment["PYTHONUNBUFFERED"] = "1";
@@ -355,6 +394,9 @@ std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& call
     if (region.empty()) environment.erase(name);
   }
   for (const auto& [name, value] : contract) environment[name] = value;
+  // The toolkit's name for it.
+  if (const auto endpoint = environment.find("AWS_ENDPOINT_URL_S3"); endpoint != environment.end())
+    environment.try_emplace("S3_ENDPOINT_URL", endpoint->second);
   std::vector<std::string> list;
   for (const auto& [name, value] : environment) list.push_back(name + "=" + value);
   return list;

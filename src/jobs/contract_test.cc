@@ -116,6 +116,40 @@ TEST(Contract, TheCallersSecretsStayBehind) {
   EXPECT_THAT(environment, Contains("SM_MODEL_DIR=/opt/ml/model"));
 }
 
+TEST(Contract, OfTheCallersVariablesOnlyThoseThatProgramsNeedArePassedOn) {
+  const std::vector<std::string> secret = {"HF_TOKEN=x",
+                                           "DB_PASSWORD=x",
+                                           "https_proxy=http://me:secret@proxy:3128",
+                                           "AWS_ENDPOINT_URL=http://me:secret@host",
+                                           "SSH_AUTH_SOCK=/s",
+                                           "PYPI_TOKEN=x"};
+  const std::vector<std::string> needed = {"PATH=/bin",
+                                           "HOME=/home/me",
+                                           "LC_ALL=C",
+                                           "PYTHONHASHSEED=0",
+                                           "CUDA_HOME=/cuda",
+                                           "NCCL_DEBUG=INFO",
+                                           "OMP_NUM_THREADS=2",
+                                           "TORCH_HOME=/t",
+                                           "CONDA_PREFIX=/c",
+                                           "HTTPS_PROXY=http://proxy:3128",
+                                           "no_proxy=localhost",
+                                           "SSL_CERT_FILE=/c",
+                                           "AWS_ENDPOINT_URL_S3=http://host"};
+  std::vector<std::string> caller = secret;
+  caller.insert(caller.end(), needed.begin(), needed.end());
+  const auto environment = TrainerEnvironment(caller, {{"HF_TOKEN", "of the request"}}, {});
+  EXPECT_THAT(environment, testing::IsSupersetOf(needed));
+  for (const auto& entry : secret) EXPECT_THAT(environment, Not(Contains(entry)));
+  EXPECT_THAT(environment, Contains("HF_TOKEN=of the request"));
+}
+
+TEST(Contract, TheToolkitFindsTheEndpointOfS3) {
+  EXPECT_THAT(TrainerEnvironment({"AWS_ENDPOINT_URL_S3=http://host"}, {}, {}), Contains("S3_ENDPOINT_URL=http://host"));
+  EXPECT_THAT(TrainerEnvironment({"AWS_ENDPOINT_URL_S3=http://host", "S3_ENDPOINT_URL=http://own"}, {}, {}),
+              Contains("S3_ENDPOINT_URL=http://own"));
+}
+
 TEST(Contract, TheRegionHasEveryNameThatIsReadForIt) {
   using testing::IsSupersetOf;
   EXPECT_THAT(TrainerEnvironment({"AWS_DEFAULT_REGION=eu"}, {}, {}),

@@ -490,7 +490,8 @@ for number in filter(str.isdigit, os.listdir('/proc')):
         # The test server of this file is started with its key as an argument.
         if secret.encode() in contents(f'/proc/{{number}}/{{name}}') and contents(f'/proc/{{number}}/comm').strip() != b's3lab':
             found.append([number, name, contents(f'/proc/{{number}}/comm').decode().strip(), int(number) in job])
-mark('env', json.dumps([name for name, value in os.environ.items() if secret in value or name.startswith('AWS_SECRET')]))
+mark('env', json.dumps([name for name, value in os.environ.items()
+                        if secret in value or secret[::-1] in value or name.startswith('AWS_SECRET')]))
 mark('proc', json.dumps(found))
 mark('job', json.dumps([contents(f'/proc/{{pid}}/comm').decode().strip() for pid in job]))
 print('looked')
@@ -509,6 +510,7 @@ until('secrets-go')
     def test_credentials_of_the_caller_stay_with_leat(self):
         self.server.put('data', 'secret/x', b'x')
         self.assertEqual(self.leat.environment['AWS_SECRET_ACCESS_KEY'], SECRET_KEY)
+        self.leat.environment['DB_PASSWORD'] = SECRET_KEY[::-1]
         train = self.attach(self.spec('secret', self.SCRIPT, InputDataConfig=[
             {'ChannelName': 'c', 'DataSource': s3_source('s3://data/secret/')},
             {'ChannelName': 'f', 'InputMode': 'FastFile', 'DataSource': s3_source('s3://data/secret/')}]))
