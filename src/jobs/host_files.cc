@@ -9,8 +9,7 @@ Status MakeVolume(const TrainingJob& job, const Machine& machine, const std::str
   for (const char* name : {"/input/config", "/input/data", "/model", "/output/data", "/code", "/checkpoints"}) {
     LEAT_RETURN_IF_ERROR(CreateDirectories(volume + name));
   }
-  if (!job.checkpoint_path.empty())
-    LEAT_RETURN_IF_ERROR(CreateDirectories(volume + "/" + job.checkpoint_path));
+  if (!job.checkpoint_path.empty()) LEAT_RETURN_IF_ERROR(CreateDirectories(volume + "/" + job.checkpoint_path));
   const auto write = [&](const char* name, const Json& value) {
     return WriteFileAtomically(volume + "/input/config/" + name,
                                value.dump(-1, ' ', true, Json::error_handler_t::replace), 0644, false);
@@ -21,9 +20,10 @@ Status MakeVolume(const TrainingJob& job, const Machine& machine, const std::str
 }
 
 Result<std::string> PlainDirectory(const std::string& state_directory, const FileSystemSource& source) {
+  if (source.file_system_id == "local") return source.directory_path;
   const std::string path = state_directory + "/file-systems.json";
-  const auto text = ReadFile(path, 1u << 20);
-  if (!text && text.error().code == ErrorCode::kNotFound) return source.directory_path;
+  auto text = ReadFile(path, 1u << 20);
+  if (!text && text.error().code == ErrorCode::kNotFound) text = "{}";
   if (!text) return Fail(text.error());
   const Json table = Json::parse(*text, nullptr, false);
   if (!table.is_object()) {
@@ -31,7 +31,13 @@ Result<std::string> PlainDirectory(const std::string& state_directory, const Fil
                 path + " is no JSON object; it should read {\"fs-0123456789abcdef0\": \"/mnt/shared\"}");
   }
   const auto root = table.find(source.file_system_id);
-  if (root == table.end() || !root->is_string()) return source.directory_path;
+  // A mistyped id must not open the directory of that path on this machine, which may be all of it.
+  if (root == table.end() || !root->is_string()) {
+    const std::string& id = source.file_system_id;
+    return Fail(ErrorCode::kNotFound, "file system " + id + " is not in STATE/file-systems.json: add {\"" + id +
+                                          "\": \"/mnt/...\"} to " + path +
+                                          ", or give the FileSystemId local for a directory of this machine");
+  }
   return root->get<std::string>() + source.directory_path;
 }
 

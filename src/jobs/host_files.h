@@ -15,7 +15,8 @@ namespace leat::jobs {
 Status MakeVolume(const TrainingJob& job, const Machine& machine, const std::string& volume);
 
 // The directory of an EFS source: STATE/file-systems.json says where an id is mounted ({"fs-0123456789abcdef0":
-// "/mnt/shared"}); without it the path is one of this machine. kInvalidArgument: the table is no JSON object.
+// "/mnt/shared"}); of the id "local" the path is one of this machine. kNotFound: the table does not have the id.
+// kInvalidArgument: it is no JSON object.
 Result<std::string> PlainDirectory(const std::string& state_directory, const FileSystemSource& source);
 
 }  // namespace leat::jobs

@@ -475,6 +475,19 @@ TEST_P(TrainingRunTest, AFileSystemIdMayNameADirectory) {
   EXPECT_EQ(Log(), "shared");
 }
 
+TEST_P(TrainingRunTest, AFileSystemIdThatNobodyKnowsOpensNoDirectory) {
+  Json request = Request("true\n");
+  request["InputDataConfig"] = Json::parse(
+      R"([{"ChannelName": "train", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef1",
+           "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/"}}}])");
+  const JobState state = Run(request);
+  EXPECT_THAT(state.failure_reason, StartsWith("ClientError: channel train: file system fs-0123456789abcdef1 is not "
+                                               "in STATE/file-systems.json: add {\"fs-0123456789abcdef1\": "));
+  request["TrainingJobName"] = "local";
+  request["InputDataConfig"][0]["DataSource"]["FileSystemDataSource"]["FileSystemId"] = "local";
+  EXPECT_EQ(Run(request).status, "Completed");
+}
+
 TEST_P(TrainingRunTest, TheNameOfTheHostResolves) {
   if (!GetParam()) GTEST_SKIP() << "needs /etc/hosts of the job's own";
   EXPECT_EQ(Run(Request("getent hosts \"$SM_CURRENT_HOST\"\n")).status, "Completed") << Log();
