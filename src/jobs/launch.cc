@@ -35,7 +35,14 @@ Result<Launch> PrepareContainer(const TrainingJob& job, const Machine& machine, 
 }  // namespace
 
 Status CheckLaunch(const TrainingJob& job, bool sandbox, const std::vector<std::string>& environment) {
-  if (job.training_image.empty()) return sandbox ? CheckSandbox() : Status();
+  if (job.training_image.empty() && sandbox) return CheckSandbox();
+  if (job.training_image.empty()) {
+    if (job.instance_count == 1) return {};
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "--no-sandbox does not go with ResourceConfig.InstanceCount " + std::to_string(job.instance_count) +
+            ": the names of the hosts (algo-1, ...) resolve in the sandbox only; leave it out, or use one host");
+  }
   if (sandbox) return CheckContainers(environment);
   return Fail(ErrorCode::kInvalidArgument,
               "--no-sandbox does not go with TrainingImage: a container has /opt/ml of its own; leave one of them out");
