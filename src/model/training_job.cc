@@ -514,10 +514,11 @@ void ReadCheckpoints(RequestReader& reader, const Json& request, TrainingJob& jo
   // What the contract gives another meaning cannot be moved away at the end.
   static const std::set<std::string> taken = {"model", "code", "output", "output/data"};
   if (below.empty() || below == "input" || StartsWith(below, "input/") || taken.count(below)) {
-    job.warnings.push_back(
-        "CheckpointConfig.LocalPath " + local +
-        " is no directory below /opt/ml of the checkpoints' own: it is not made, and what is written "
-        "there is not kept with the job; use /opt/ml/checkpoints");
+    const Json shown = local;
+    reader.Problem(
+        "CheckpointConfig.LocalPath", &shown,
+        "must be a directory below /opt/ml of the checkpoints' own, for no other is kept in step with S3; use "
+        "/opt/ml/checkpoints, or make the script's path a link to it");
     return;
   }
   job.checkpoint_path = below;

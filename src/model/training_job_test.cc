@@ -272,7 +272,11 @@ TEST(TrainingJob, WhereCheckpointsLie) {
   EXPECT_EQ(job_of({{"S3Uri", "s3://b/"}}).checkpoint_uri, "s3://b");
   EXPECT_EQ(path_of({{"LocalPath", "/opt/ml/a/./b/"}}), "a/b");
   for (const char* other : {"/tmp/c", "/opt/ml", "/opt/ml/", "/opt/ml/../x", "/opt/ml/model", "/opt/ml/input/data/c"}) {
-    EXPECT_EQ(path_of({{"LocalPath", other}}), "") << other;
+    Json request = Valid();
+    request["CheckpointConfig"] = {{"S3Uri", "s3://b/c"}, {"LocalPath", other}};
+    const auto problems = CheckTrainingJob(request).problems;
+    ASSERT_EQ(problems.size(), 1u) << other;
+    EXPECT_THAT(problems[0].ToString(), HasSubstr("use /opt/ml/checkpoints"));
   }
 }
 
