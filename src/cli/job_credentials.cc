@@ -123,6 +123,9 @@ void JobCredentials::AddPlaceOfS3(Given& given) const {
     const std::string path = settings->base_path.substr(0, settings->base_path.rfind('/'));
     given.variables["AWS_ENDPOINT_URL_S3"] = settings->Endpoint() + path;
   }
+  // The training toolkit's name for it.
+  if (const auto url = given.variables.find("AWS_ENDPOINT_URL_S3"); url != given.variables.end())
+    given.variables["S3_ENDPOINT_URL"] = url->second;
   if (is_unset("AWS_REGION") && is_unset("AWS_DEFAULT_REGION")) {
     given.variables["AWS_REGION"] = settings->region;
     given.variables["AWS_DEFAULT_REGION"] = settings->region;

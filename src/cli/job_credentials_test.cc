@@ -147,6 +147,7 @@ TEST_F(JobCredentialsTest, AnEndpointOfTheProfileReachesTheScript) {
                              "AWS_PROFILE lab");
   const auto given = Begin(credentials);
   EXPECT_THAT(given.variables, Contains(Pair("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1/base")));
+  EXPECT_THAT(given.variables, Contains(Pair("S3_ENDPOINT_URL", "http://127.0.0.1:1/base")));
   EXPECT_THAT(given.variables, Contains(Pair("AWS_DEFAULT_REGION", "xx-lab-1")));
   EXPECT_THAT(Ask(given).body, HasSubstr("AKLAB"));
 }

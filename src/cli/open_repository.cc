@@ -49,6 +49,14 @@ Result<std::string> EndpointOf(const Json& request, const RepositoryUrl& reposit
   return settings.is_aws ? std::string("aws") : settings.Endpoint();
 }
 
+std::string RegionOf(const Json& environment) {
+  s3::S3Options options;
+  options.bucket = "-";
+  options.addressing = s3::Addressing::kPath;
+  const auto settings = s3::ResolveS3Settings(options, EnvironmentOf({{"environment", environment}}));
+  return settings ? settings->region : "";
+}
+
 Result<OpenedRepository> OpenRepository(const Json& request, const RepositoryUrl& repository, const env::Clock& clock) {
   auto counted = std::make_shared<CountedStore>();
   OpenedRepository opened;

@@ -30,6 +30,9 @@ struct OpenedRepository {
 // it would be, from the options, the environment and the AWS configuration files of `request`.
 Result<std::string> EndpointOf(const nlohmann::json& request, const RepositoryUrl& repository);
 
+// Of the one with that RepositoryEnvironment, wherever it comes from; empty: what his profile says is none.
+std::string RegionOf(const nlohmann::json& environment);
+
 // `request`: "endpoint_url", "region", "profile", "no_sign_request", "request_payer", "environment". Sends nothing yet.
 Result<OpenedRepository> OpenRepository(const nlohmann::json& request, const RepositoryUrl& repository,
                                         const env::Clock& clock);

@@ -21,6 +21,7 @@
 #include "cli/job_credentials.h"
 #include "cli/job_services.h"
 #include "cli/memory_budget.h"
+#include "cli/open_repository.h"
 #include "control/client.h"
 #include "control/line_channel.h"
 #include "control/protocol.h"
@@ -62,6 +63,17 @@ std::vector<std::string> TextsOf(const Json& list) {
     if (entry.is_string()) texts.push_back(entry.get<std::string>());
   }
   return texts;
+}
+
+// With the region that Leat has resolved, also where a profile names it, which a script is not given.
+std::vector<std::string> WithRegion(std::vector<std::string> variables) {
+  const bool has_region = std::ranges::any_of(variables, [](const std::string& entry) {
+    return entry.starts_with("AWS_REGION=") || entry.starts_with("AWS_DEFAULT_REGION=");
+  });
+  if (has_region) return variables;
+  if (const std::string region = RegionOf(RepositoryEnvironment(variables)); !region.empty())
+    variables.push_back("AWS_REGION=" + region);
+  return variables;
 }
 
 // The environments in which jobs were submitted. On the disk, for a supervisor that is started anew, is what the script
@@ -199,9 +211,9 @@ class SupervisorProcess final : public control::Handler,
       if (environments_.SetCallers(variables)) RenewCredentials();
     }
     if (verb == "submit") {
-      LEAT_RETURN_IF_ERROR(SubmitTraining(request, variables));
+      LEAT_RETURN_IF_ERROR(SubmitTraining(request, WithRegion(variables)));
     } else if (verb == "submit_tuning") {
-      LEAT_RETURN_IF_ERROR(SubmitTuning(request, variables));
+      LEAT_RETURN_IF_ERROR(SubmitTuning(request, WithRegion(variables)));
     } else if (verb != "wake") {
       return Fail(ErrorCode::kInvalidArgument, "the supervisor knows no verb " + verb);
     }

@@ -121,6 +121,17 @@ mark('found', json.dumps([found and found.access_key, os.listdir(os.path.expandu
         self.wait_status('files', 'Completed')
         self.assertEqual(json.loads(self.marked('found')[0]), [None, [], 'true'])
 
+    def test_the_region_of_a_profile_reaches_the_script_and_so_does_the_endpoint(self):
+        config = os.path.join(self.scratch, 'config')
+        with open(config, 'w') as file:
+            file.write('[default]\nregion = eu-central-1\n')
+        self.leat.environment.pop('AWS_REGION')
+        self.leat.environment['AWS_CONFIG_FILE'] = config
+        names = ['AWS_REGION', 'AWS_DEFAULT_REGION', 'SAGEMAKER_REGION', 'S3_ENDPOINT_URL', 'AWS_CONFIG_FILE']
+        self.submit(self.spec('place', f"mark('place', json.dumps([os.environ.get(name) for name in {names}]))\n"))
+        self.wait_status('place', 'Completed')
+        self.assertEqual(json.loads(self.marked('place')[0]), ['eu-central-1'] * 3 + [self.server.endpoint, '/dev/null'])
+
     def test_after_a_kill_of_the_supervisor_nothing_is_uploaded_as_another(self):
         self.submit(self.spec('kept', "mark('begun'); until('go')\nopen('/opt/ml/model/m', 'w').write('x')\n"))
         self.wait_marked('begun')
