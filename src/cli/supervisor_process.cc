@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
@@ -26,6 +27,7 @@
 #include "control/line_channel.h"
 #include "control/protocol.h"
 #include "control/server.h"
+#include "jobs/container.h"
 #include "jobs/contract.h"
 #include "jobs/launch.h"
 #include "jobs/supervisor.h"
@@ -76,8 +78,24 @@ std::vector<std::string> WithRegion(std::vector<std::string> variables) {
   return variables;
 }
 
-// The environments in which jobs were submitted. On the disk, for a supervisor that is started anew, is what the script
-// gets anyhow; credentials are in memory only, and a new supervisor takes those of the latest command that has any.
+// What a job is run by of its submitter's variables, without credentials. Of the others any may be a secret.
+std::vector<std::string> KeptVariables(const std::vector<std::string>& variables) {
+  const auto name_of = [](const std::string& entry) { return entry.substr(0, entry.find('=')); };
+  const Json of_repositories = RepositoryEnvironment(variables);
+  std::set<std::string> of_scripts;
+  for (const auto& entry : jobs::TrainerEnvironment(variables, {}, {})) of_scripts.insert(name_of(entry));
+  std::vector<std::string> kept;
+  for (auto& entry : jobs::WithoutCredentials(variables)) {
+    const std::string name = name_of(entry);
+    if (of_repositories.contains(name) || of_scripts.contains(name) || jobs::IsReadByPodman(name))
+      kept.push_back(std::move(entry));
+  }
+  return kept;
+}
+
+// The environments in which jobs were submitted. On the disk, for a supervisor that is started anew, are the variables
+// that a job is run by; credentials are in memory only, and a new supervisor takes those of the latest command that has
+// any.
 class Environments {
  public:
   using DirectoryOf = std::string (*)(const std::string& state_directory, const std::string& job);
@@ -87,7 +105,7 @@ class Environments {
   Status Keep(const std::string& job, const std::vector<std::string>& variables) {
     const std::string directory = directory_of_(state_directory_, job);
     LEAT_RETURN_IF_ERROR(CreateDirectories(directory, 0700));
-    const Json kept = jobs::WithoutCredentials(variables);
+    const Json kept = KeptVariables(variables);
     LEAT_RETURN_IF_ERROR(WriteFileAtomically(directory + "/environment",
                                              kept.dump(-1, ' ', false, Json::error_handler_t::replace), 0600, false));
     const std::lock_guard lock(mutex_);

@@ -32,21 +32,6 @@ constexpr const char* kAdvice =
     "; install podman and crun (apt-get install podman crun), or leave TrainingImage out: the script then runs with "
     "this machine's python3";
 
-// Whether podman, its helpers, the Go runtime or the loader go by it.
-bool IsReadByPodman(const std::string& name) {
-  static const std::set<std::string> names = {
-      "PATH",          "HOME",     "USER",       "LOGNAME",           "SHELL",    "TMPDIR",         "TZ",
-      "LANG",          "TERM",     "LISTEN_PID", "LISTEN_FDS",        "HOSTNAME", "LISTEN_FDNAMES", "PWD",
-      "NOTIFY_SOCKET", "BASH_ENV", "ENV",        "REGISTRY_AUTH_FILE"};
-  if (names.count(name)) return true;
-  for (const char* start :
-       {"LD_", "LC_", "GO", "XDG_", "DBUS_", "CONTAINER", "_CONTAINER", "STORAGE_", "PODMAN", "_PODMAN", "OCI",
-        "INVOCATION", "LIBPOD", "BUILDAH", "DOCKER_", "SSL_CERT_", "MALLOC_", "GLIBC_", "CONMON"}) {
-    if (name.rfind(start, 0) == 0) return true;
-  }
-  return ToLower(name).ends_with("_proxy");
-}
-
 bool CanBePassed(const std::string& name) {
   return !name.empty() &&
          std::ranges::all_of(name, [](unsigned char c) { return std::isgraph(c) && c != '=' && c != '*'; });
@@ -90,6 +75,20 @@ std::string LastLine(const std::string& text) {
 }
 
 }  // namespace
+
+bool IsReadByPodman(const std::string& name) {
+  static const std::set<std::string> names = {
+      "PATH",          "HOME",     "USER",       "LOGNAME",           "SHELL",    "TMPDIR",         "TZ",
+      "LANG",          "TERM",     "LISTEN_PID", "LISTEN_FDS",        "HOSTNAME", "LISTEN_FDNAMES", "PWD",
+      "NOTIFY_SOCKET", "BASH_ENV", "ENV",        "REGISTRY_AUTH_FILE"};
+  if (names.count(name)) return true;
+  for (const char* start :
+       {"LD_", "LC_", "GO", "XDG_", "DBUS_", "CONTAINER", "_CONTAINER", "STORAGE_", "PODMAN", "_PODMAN", "OCI",
+        "INVOCATION", "LIBPOD", "BUILDAH", "DOCKER_", "SSL_CERT_", "MALLOC_", "GLIBC_", "CONMON"}) {
+    if (name.rfind(start, 0) == 0) return true;
+  }
+  return ToLower(name).ends_with("_proxy");
+}
 
 std::string ContainerName(const std::string& state_directory, const std::string& job, const std::string& host) {
   return ConfinementName(state_directory, job) + "-" + host;

@@ -49,6 +49,8 @@ std::map<std::string, std::string> ContainerEnvironment(const std::vector<std::s
 // comma in its name. Pure.
 Result<std::vector<std::string>> ContainerArguments(const TrainingJob& job, const Machine& machine,
                                                     const ContainerView& view);
+// Whether podman, its helpers, the Go runtime or the loader go by the variable.
+bool IsReadByPodman(const std::string& name);
 // What podman itself runs with: the caller's variables (where its storage and its registry logins are) without
 // credentials, and the container's values. NAME=value. Pure.
 std::vector<std::string> PodmanEnvironment(const std::vector<std::string>& caller,

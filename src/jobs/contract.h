@@ -54,8 +54,9 @@ std::map<std::string, std::string> ContractEnvironment(const TrainingJob& job, c
 std::string HostName(uint32_t host);
 // `variables` (NAME=value) without the credentials that no training script is given.
 std::vector<std::string> WithoutCredentials(const std::vector<std::string>& variables);
-// `caller` (NAME=value) without what must not reach a training script (credentials, another job's SM_*), then
-// `contract`. The region is the contract's, else the caller's, under every name that is read for it.
+// Of `caller` (NAME=value) what programs need (paths, language, Python, CUDA, proxies without a password, ...), for of
+// the rest any may be a secret, and then `contract`. The region is the contract's, else the caller's, under every name
+// that is read for it.
 std::vector<std::string> TrainerEnvironment(const std::vector<std::string>& caller,
                                             const std::map<std::string, std::string>& contract,
                                             const ContractPaths& paths);

@@ -503,7 +503,8 @@ until('secrets-go')
         for folder, _, names in os.walk(self.leat.state):
             for name in names:
                 with contextlib.suppress(OSError), open(os.path.join(folder, name), 'rb') as file:
-                    if SECRET_KEY.encode() in file.read():
+                    contents = file.read()
+                    if SECRET_KEY.encode() in contents or SECRET_KEY[::-1].encode() in contents:
                         found.append(os.path.join(folder, name))
         return found
 
