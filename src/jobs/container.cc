@@ -149,6 +149,7 @@ Result<std::vector<std::string>> ContainerArguments(const TrainingJob& job, cons
   for (const auto& host : machine.hosts) arguments.insert(arguments.end(), {"--add-host", host + ":127.0.0.1"});
   LEAT_RETURN_IF_ERROR(AddBind(view.volume, "/opt/ml", false, arguments));
   for (const auto& [from, to] : view.read_only) LEAT_RETURN_IF_ERROR(AddBind(from, to, true, arguments));
+  for (const auto& [from, to] : view.writable) LEAT_RETURN_IF_ERROR(AddBind(from, to, false, arguments));
   AddGpus(machine, arguments);
   for (const auto& [name, value] : view.environment) {
     arguments.insert(arguments.end(), {"--env", IsReadByPodman(name) ? name + "=" + value : name});

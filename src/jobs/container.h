@@ -33,10 +33,11 @@ struct ContainerLimits {
 ContainerLimits ContainerLimitsHere();
 
 struct ContainerView {
-  std::string name;                                            // ContainerName
-  std::string volume;                                          // becomes /opt/ml
-  std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path in the container
-  std::string seccomp_profile;                                 // a file; empty: podman's own
+  std::string name;    // ContainerName
+  std::string volume;  // becomes /opt/ml
+  // Directory of the machine -> path in the container.
+  std::vector<std::pair<std::string, std::string>> read_only, writable;
+  std::string seccomp_profile;  // a file; empty: podman's own
   ContainerLimits limits;
   std::map<std::string, std::string> environment;  // all that the container has beside its image's
 };

@@ -22,7 +22,7 @@ Result<std::unique_ptr<PipeFeed>> JobData::Prepare(const Channel& channel, HostS
     return nullptr;
   }
   // FastFile: a mount of the prefix, whose data stay cached for the next job as any file system's do.
-  const FileSystemSource source = channel.s3 ? FileSystemSource{channel.s3->uri, "/", false} : *channel.file_system;
+  const FileSystemSource source = channel.s3 ? FileSystemSource{channel.s3->uri, "/"} : *channel.file_system;
   LEAT_RETURN_IF_ERROR(CheckPrefix(source, channel.s3.has_value(), stopped));
   LEAT_ASSIGN_OR_RETURN(const std::string directory, Mount(source));
   std::error_code error;
@@ -36,7 +36,7 @@ Result<std::unique_ptr<PipeFeed>> JobData::Prepare(const Channel& channel, HostS
     return nullptr;
   }
   LEAT_RETURN_IF_ERROR(CreateDirectories(path));
-  place.read_only.emplace_back(directory, "/opt/ml/input/data/" + channel.name);
+  (source.is_writable ? place.writable : place.read_only).emplace_back(directory, "/opt/ml/input/data/" + channel.name);
   return nullptr;
 }
 

@@ -29,7 +29,7 @@ class JobData {
         connections_(options.file_mode_connections),
         sandbox_(options.sandbox) {}
 
-  // Puts a channel where a host's script finds it: a copy, a mount that is added to the place's read_only, or a pipe,
+  // Puts a channel where a host's script finds it: a copy, a mount that is added to the place's directories, or a pipe,
   // whose feed is returned, else null. The place's volume is there. Failures do not name the channel.
   Result<std::unique_ptr<PipeFeed>> Prepare(const Channel& channel, HostShare share, LaunchPlace& place,
                                             const StopCheck& stopped);

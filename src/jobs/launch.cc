@@ -19,6 +19,7 @@ Result<Launch> PrepareContainer(const TrainingJob& job, const Machine& machine, 
   view.name = place.container;
   view.volume = place.volume;
   view.read_only = place.read_only;
+  view.writable = place.writable;
   view.limits = ContainerLimitsHere();
   view.environment = ContainerEnvironment(environment, contract);
   const std::string profile = place.directory + "/seccomp.json";
@@ -83,7 +84,7 @@ Result<Launch> PrepareLaunch(const TrainingJob& job, const Machine& machine, con
   if (!sandbox) return launch;
   LEAT_ASSIGN_OR_RETURN(launch.filter, OpenTerminalFilter());
   command.inherited_fd = launch.filter.get();
-  SandboxView view{place.volume, place.read_only, paths.Code(), "", AwsDirectories(environment)};
+  SandboxView view{place.volume, place.read_only, place.writable, paths.Code(), "", AwsDirectories(environment)};
   const std::string hosts = place.directory + "/hosts";
   LEAT_ASSIGN_OR_RETURN(const bool has_hosts, WriteHostsFile(hosts, machine.hosts));
   if (has_hosts) view.hosts_file = hosts;

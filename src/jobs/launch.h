@@ -28,9 +28,10 @@ Result<std::vector<Machine>> MachinesOf(const TrainingJob& job, const std::strin
                                         std::vector<std::string>& warnings);
 
 struct LaunchPlace {
-  std::string directory, volume;                               // of the host (jobs/volume.h)
-  std::string container;                                       // ContainerName
-  std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path below /opt/ml
+  std::string directory, volume;  // of the host (jobs/volume.h)
+  std::string container;          // ContainerName
+  // Directory of the machine -> path in the job's view.
+  std::vector<std::pair<std::string, std::string>> read_only, writable;
 };
 
 struct Launch {

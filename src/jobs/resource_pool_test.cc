@@ -34,7 +34,7 @@ TEST(ResourcePool, GivesEachPortOnce) {
   pool.Return(first);
   pool.TakePort(third);
   EXPECT_EQ(third.port, 7777u);
-  ResourcePool next(8, kAll);  // of a supervisor that comes after
+  ResourcePool next(8, 0, kAll);  // of a supervisor that comes after
   next.TakeAgain(PlacementFrom(ToJson(third)));
   next.TakePort(first);
   EXPECT_EQ(first.port, 7778u);

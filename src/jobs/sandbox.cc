@@ -58,6 +58,7 @@ std::vector<std::string> SandboxArguments(const SandboxView& view, int seccomp_f
   for (const auto& directory : view.hidden) arguments.insert(arguments.end(), {"--tmpfs", directory});
   arguments.insert(arguments.end(), {"--bind", view.job_directory, "/opt/ml"});
   for (const auto& [from, to] : view.read_only) arguments.insert(arguments.end(), {"--ro-bind", from, to});
+  for (const auto& [from, to] : view.writable) arguments.insert(arguments.end(), {"--bind", from, to});
   if (!view.hosts_file.empty()) arguments.insert(arguments.end(), {"--ro-bind", view.hosts_file, kHosts});
   arguments.insert(arguments.end(), {"--chdir", view.working_directory});
   if (seccomp_fd >= 0) arguments.insert(arguments.end(), {"--seccomp", std::to_string(seccomp_fd)});
@@ -117,7 +118,7 @@ Status CheckSandbox() {
   const std::string advice =
       "; allow it, or give --no-sandbox: the script then finds its paths in SM_* variables only, not at /opt/ml";
   TrainerCommand command;
-  command.arguments = SandboxArguments({"/tmp", {}, "/"}, -1, {"/bin/true"});
+  command.arguments = SandboxArguments({"/tmp", {}, {}, "/"}, -1, {"/bin/true"});
   if (const char* path = getenv("PATH")) command.environment.push_back(std::string("PATH=") + path);
   command.in_sandbox = true;
   const auto ran = RunProgram(command, kCheckDeadline);

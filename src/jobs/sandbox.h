@@ -12,8 +12,9 @@
 namespace leat::jobs {
 
 struct SandboxView {
-  std::string job_directory;                                   // becomes /opt/ml
-  std::vector<std::pair<std::string, std::string>> read_only;  // directory of the machine -> path below /opt/ml
+  std::string job_directory;  // becomes /opt/ml
+  // Directory of the machine -> path in the view.
+  std::vector<std::pair<std::string, std::string>> read_only, writable;
   std::string working_directory;
   std::string hosts_file;           // becomes /etc/hosts; empty: the machine's
   std::vector<std::string> hidden;  // directories of the machine that are empty there

@@ -355,6 +355,7 @@ class TrainingRun {
         for (const auto& warning : program_.warnings) Warn(warning);
       }
       host.read_only.clear();
+      host.writable.clear();
       for (const auto& channel : job_.channels) {
         auto feed = data_.Prepare(channel, {host.number, job_.instance_count}, host, stopped_);
         if (ShallEnd()) return Fail(ErrorCode::kCancelled, "stopped");

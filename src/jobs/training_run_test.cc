@@ -463,29 +463,38 @@ TEST_P(TrainingRunTest, EachHostGetsItsPartOfAShardedChannel) {
   EXPECT_EQ(ReadFile(LogPath("job", 1)).value_or(""), "bd\n");
 }
 
+Json EfsChannels(const std::string& id, const std::string& directory, const char* mode = "ro") {
+  Json channel = {{"ChannelName", "train"}};
+  channel["DataSource"]["FileSystemDataSource"] = {
+      {"FileSystemId", id}, {"FileSystemAccessMode", mode}, {"FileSystemType", "EFS"}, {"DirectoryPath", directory}};
+  return Json::array({channel});
+}
+
 TEST_P(TrainingRunTest, AFileSystemIdMayNameADirectory) {
   ASSERT_TRUE(WriteFileAtomically(state_directory_ + "/file-systems.json",
                                   "{\"fs-0123456789abcdef0\": \"" + root_ + "/mounted\"}", 0600, false));
   ASSERT_TRUE(WriteFileAtomically(root_ + "/mounted/dir/f", "shared", 0644, false));
   Json request = Request("cat \"$SM_CHANNEL_TRAIN/f\"\n");
-  request["InputDataConfig"] = Json::parse(
-      R"([{"ChannelName": "train", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef0",
-           "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/dir"}}}])");
+  request["InputDataConfig"] = EfsChannels("fs-0123456789abcdef0", "/dir");
+  EXPECT_EQ(Run(request).status + Log(), "Completedshared");
+}
+
+TEST_P(TrainingRunTest, AWritableFileSystemIsWrittenTo) {
+  fs::create_directory(root_ + "/shared");
+  Json request = Request("echo kept > \"$SM_CHANNEL_TRAIN/f\"\n");
+  request["InputDataConfig"] = EfsChannels("local", root_ + "/shared", "rw");
   EXPECT_EQ(Run(request).status, "Completed") << Log();
-  EXPECT_EQ(Log(), "shared");
+  EXPECT_EQ(ReadFile(root_ + "/shared/f").value_or(""), "kept\n");
+  request.update({{"TrainingJobName", "ro"}, {"InputDataConfig", EfsChannels("local", root_ + "/shared")}});
+  if (GetParam()) EXPECT_EQ(Run(request).status, "Failed");
 }
 
 TEST_P(TrainingRunTest, AFileSystemIdThatNobodyKnowsOpensNoDirectory) {
   Json request = Request("true\n");
-  request["InputDataConfig"] = Json::parse(
-      R"([{"ChannelName": "train", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef1",
-           "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/"}}}])");
-  const JobState state = Run(request);
-  EXPECT_THAT(state.failure_reason, StartsWith("ClientError: channel train: file system fs-0123456789abcdef1 is not "
-                                               "in STATE/file-systems.json: add {\"fs-0123456789abcdef1\": "));
-  request["TrainingJobName"] = "local";
-  request["InputDataConfig"][0]["DataSource"]["FileSystemDataSource"]["FileSystemId"] = "local";
-  EXPECT_EQ(Run(request).status, "Completed");
+  request["InputDataConfig"] = EfsChannels("fs-0123456789abcdef1", "/");
+  EXPECT_THAT(Run(request).failure_reason,
+              StartsWith("ClientError: channel train: file system fs-0123456789abcdef1 is not in "
+                         "STATE/file-systems.json: add {\"fs-0123456789abcdef1\": "));
 }
 
 TEST_P(TrainingRunTest, TheNameOfTheHostResolves) {

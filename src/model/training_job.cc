@@ -179,7 +179,8 @@ void ReadFileSystemSource(RequestReader& reader, const Json& source, const std::
   file_system.file_system_id = reader.Text(source, path, "FileSystemId", true, kUriMax);
   file_system.directory_path = reader.Text(source, path, "DirectoryPath", true, kPathMax);
   const std::string mode = reader.Choice(source, path, "FileSystemAccessMode", true, {"ro", "rw"}, "ro");
-  if (mode == "rw") {
+  file_system.is_writable = mode == "rw";
+  if (file_system.is_writable && !file_system.is_plain_directory) {
     reader.Problem(RequestReader::Join(path, "FileSystemAccessMode"), &source["FileSystemAccessMode"],
                    "writable mounts do not exist yet, file systems are read-only; use ro, and write to /opt/ml/model "
                    "or /opt/ml/output/data");
@@ -472,7 +473,6 @@ void WarnOfUnused(const Json& request, TrainingJob& job) {
   };
   add_member("AlgorithmSpecification", "TrainingImageConfig");
   add_member("OutputDataConfig", "KmsKeyId");
-  add_member("ResourceConfig", "VolumeSizeInGB");
   add_member("ResourceConfig", "KeepAlivePeriodInSeconds");
   add_member("StoppingCondition", "MaxPendingTimeInSeconds");
   if (const auto channels = request.find("InputDataConfig"); channels != request.end() && channels->is_array()) {

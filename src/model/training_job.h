@@ -45,6 +45,7 @@ struct FileSystemSource {
   std::string file_system_id;       // fs-..., a name, or a repository
   std::string directory_path;       // "/..."
   bool is_plain_directory = false;  // FileSystemType EFS: directory_path is a directory of this machine
+  bool is_writable = false;         // FileSystemAccessMode rw, of EFS only
 };
 
 struct Channel {

@@ -245,7 +245,7 @@ TEST(TrainingJob, SaysWhatIsAcceptedAndNotUsed) {
       ElementsAre("StoppingCondition.MaxWaitTimeInSeconds is used with EnableManagedSpotTraining only, and ignored",
                   "accepted, but not used in this version of Leat: EnableInterContainerTrafficEncryption, "
                   "TensorBoardOutputConfig, ProfilerConfig, AlgorithmSpecification.TrainingImageConfig, "
-                  "ResourceConfig.VolumeSizeInGB, StoppingCondition.MaxPendingTimeInSeconds, "
+                  "StoppingCondition.MaxPendingTimeInSeconds, "
                   "InputDataConfig[0].ShuffleConfig",
                   HasSubstr("sagemaker_mpi_enabled is not used")));
 }

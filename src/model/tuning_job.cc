@@ -198,10 +198,6 @@ void CheckChildren(RequestReader& reader, const TuningJob& job, const TuningDefi
   for (const char* of_the_child : {"TrainingJobName", "HyperParameters"}) reader.known.Remove(path, of_the_child);
   reader.Accept(path,
                 {"DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters", kResources});
-  if (definition.request.contains(kResources)) {
-    job.warnings.push_back("accepted, but not used in this version of Leat: " + path + "." + kResources +
-                           "; use ResourceConfig");
-  }
 }
 
 // HyperParameterTuningResourceConfig: in place of ResourceConfig, with the instances themselves or a list of which the

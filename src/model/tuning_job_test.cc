@@ -64,8 +64,6 @@ TEST(TuningJob, MisspeltMembersAreToldHoweverDeepTheyAre) {
   EXPECT_THAT(
       check.job.warnings,
       testing::ElementsAre(
-          "accepted, but not used in this version of Leat: TrainingJobDefinition.HyperParameterTuningResourceConfig; "
-          "use ResourceConfig",
           config_path + "ParameterRanges.ContinuousParameterRanges[0].Scaling" + is_none + "; is ScalingType meant?",
           config_path + "Random_Seed" + is_none + "; is RandomSeed meant?",
           config_path + "TrainingJobEarlyStopingType" + is_none + "; is TrainingJobEarlyStoppingType meant?",
