@@ -11,7 +11,7 @@ build="g++ cmake ninja-build pkg-config libfuse3-dev libcurl4-openssl-dev libssl
   libarchive-dev libmicrohttpd-dev libeigen3-dev libgtest-dev libgmock-dev"
 run="fuse3 bubblewrap ca-certificates"
 demo="python3 python3-torch python3-numpy python3-pil libopenblas0"
-test="python3 python3-boto3 awscli radosgw ceph-mon ceph-osd ceph-common attr procps podman crun"
+test="python3 python3-pip python3-boto3 awscli radosgw ceph-mon ceph-osd ceph-common attr procps podman crun"
 s3="awscli"
 
 [ $# -gt 0 ] || { sed -n '3,6s/^# \?//p' "$0" >&2; exit 2; }

@@ -2,11 +2,14 @@
 #include "jobs/code.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -17,6 +20,9 @@ namespace leat::jobs {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kNoWriterPause{10};
+constexpr int kNoWriterTries = 500;
 
 bool EndsWith(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
@@ -134,6 +140,20 @@ Status CopyFromDisk(const std::string& source, const std::string& code_directory
   return TreeCopy(path, {state_directory, code_directory}, is_contained, stopped, warnings).Copy(path, code_directory);
 }
 
+// What a process may write is not executed (ETXTBSY), and between its fork and its exec a child of another thread has
+// the file that was being written here. A lease is given only where nobody has the file for writing.
+void AwaitNoWriter(int file) {
+  fcntl(file, F_SETSIG, SIGURG);  // whatever would break the lease, its signal is one that is ignored
+  for (int i = 0; i < kNoWriterTries; ++i) {
+    if (fcntl(file, F_SETLEASE, F_RDLCK) == 0) {
+      fcntl(file, F_SETLEASE, F_UNLCK);
+      return;
+    }
+    if (errno != EAGAIN) return;  // this file system has none
+    std::this_thread::sleep_for(kNoWriterPause);
+  }
+}
+
 // chmod that cannot be led out of the code: by way of a link the file would be the user's own.
 void MakeExecutable(const std::string& path, const std::string& code_directory) {
   std::error_code error;
@@ -141,7 +161,9 @@ void MakeExecutable(const std::string& path, const std::string& code_directory) 
   const std::string file = error ? "" : fs::canonical(path, error).string();
   if (error || !IsBelow(file, root)) return;
   FileDescriptor opened(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (opened.valid()) fchmod(opened.get(), 0777);
+  if (!opened.valid()) return;
+  fchmod(opened.get(), 0777);
+  AwaitNoWriter(opened.get());
 }
 
 std::string ShellQuoted(const std::string& text) {
@@ -206,6 +228,8 @@ Result<TrainerProgram> PrepareCode(const TrainingJob& job, RepositoryFactory& re
     program.arguments = {options.python, program.name};
     if (has_requirements && options.requirements == Requirements::kInstall) {
       program.arguments = {"/bin/sh", "-c",
+                           "\"$0\" -m pip --version >/dev/null 2>&1 || { echo \"$0 has no pip, which --requirements "
+                           "install needs: install python3-pip, or give another --python\" >&2; exit 1; }; "
                            "\"$0\" -m pip install --disable-pip-version-check --target .requirements -r "
                            "requirements.txt || exit; PYTHONPATH=\"$PYTHONPATH:$PWD/.requirements\" exec \"$0\" \"$@\"",
                            options.python, program.name};

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jobs/code.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "base/file.h"
+#include "jobs/trainer_process.h"
 
 namespace leat::jobs {
 namespace {
@@ -118,6 +122,40 @@ TEST_F(CodeTest, RequirementsAreRefusedOrInstalledByChoice) {
   EXPECT_EQ(program->arguments[3], options_.python);
   EXPECT_EQ(program->arguments[4], "train.py");
   EXPECT_EQ(program->arguments[5], "--lr");
+}
+
+TEST_F(CodeTest, AnInterpreterWithoutPipIsTold) {
+  Write("/source/requirements.txt", "numpy\n");
+  Write("/source/train.py", "print()\n");
+  Write("/python", "#!/bin/sh\nexit 1\n");
+  fs::permissions(root_ + "/python", fs::perms::owner_all);
+  job_.hyperparameters["sagemaker_program"] = "train.py";
+  options_.requirements = Requirements::kInstall;
+  options_.python = root_ + "/python";
+  TrainerCommand command;
+  command.arguments = Prepare().value().arguments;
+  command.environment = {"PATH=/usr/bin:/bin"};
+  const auto ran = RunProgram(command, std::chrono::seconds(60));
+  ASSERT_TRUE(ran);
+  EXPECT_EQ(ran->exit_code, 1);
+  EXPECT_THAT(ran->text, HasSubstr("install python3-pip"));
+}
+
+// The kernel does not execute what a process may write.
+TEST_F(CodeTest, AScriptIsReadyWhenNobodyHasItForWriting) {
+  Write(code_.substr(root_.size()) + "/run.sh", "#!/bin/sh\n");
+  job_.hyperparameters = {{"sagemaker_program", "run.sh"}};
+  FileDescriptor writer(open((code_ + "/run.sh").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(writer.valid());
+  std::atomic<bool> is_ready = false;
+  std::jthread preparing([&] {
+    EXPECT_TRUE(Prepare());
+    is_ready = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(is_ready);
+  writer.Reset();
+  preparing.join();
 }
 
 TEST_F(CodeTest, AnImageHasACommandAndPackagesOfItsOwn) {
