@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "cli/job_services.h"
@@ -42,9 +43,9 @@ class ChangeLines final : public jobs::RunObserver {
  public:
   ChangeLines(FILE* out, std::string verb, std::string objective)
       : out_(out), verb_(std::move(verb)), objective_(std::move(objective)) {}
-  void OnStatus(const std::string& job, const std::string& secondary, const std::string&) override {
-    lines_[job].status = secondary;
-    Show(job);
+  void OnStatus(const std::string& job, const std::string& secondary, const std::string& message) override {
+    const bool is_same = std::exchange(lines_[job].status, secondary) == secondary;
+    Show(job, is_same ? message : "");  // the service's words for a new state say no more than its name
   }
   void OnLogLine(const std::string&, std::string_view) override {}
   void OnMetric(const std::string& job, const std::string& name, double value) override {
@@ -62,10 +63,11 @@ class ChangeLines final : public jobs::RunObserver {
     std::string status;
     std::map<std::string, std::string> metrics;
   };
-  void Show(const std::string& job) {
+  void Show(const std::string& job, const std::string& message = "") {
     const Line& line = lines_[job];
     std::string text = job + "  " + line.status;
     for (const auto& [name, value] : line.metrics) text += "  " + EscapeForDisplay(name) + "=" + value;
+    if (!message.empty()) text += "  " + EscapeForDisplay(message);
     std::fprintf(out_, "%s\n", text.c_str());
     std::fflush(out_);
   }

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../harness'))
@@ -170,6 +171,25 @@ class TuningTest(JobsTest):
         self.tune(request, '--accelerate')
         self.assertEqual(self.study('accelerated')['TrainingJobStatusCounters']['Completed'], 3)
         self.assertEqual(self.server.gets() - before, 20)
+
+    def test_a_job_that_waits_for_room_says_so(self):
+        os.makedirs(self.leat.state, exist_ok=True)
+        with open(os.path.join(self.leat.state, 'instance-types.json'), 'w') as file:
+            json.dump({'ml.whole.machine': {'cpus': 9999}}, file)
+        script = "mark('begun')\nif len(open(MARKS + '/begun').readlines()) == 1: until('go')\nprint('m=1')\n"
+        request = self.tuning('room', script, jobs=2, definition={
+            'ResourceConfig': {'InstanceType': 'ml.whole.machine', 'InstanceCount': 1, 'VolumeSizeInGB': 1}})
+        tune = subprocess.Popen([LEAT, 'tune', self.write(request), '--state-dir', self.leat.state], env=self.leat.environment,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
+        self.addCleanup(tune.kill)
+        too_late = threading.Timer(LONG, self.touch, ['go'])
+        too_late.start()
+        self.addCleanup(too_late.cancel)
+        self.assertTrue(any('Starting  Waiting for 1 running job to leave room on this machine' in line for line in tune.stdout))
+        self.touch('go')
+        tune.stdout.read()
+        tune.stdout.close()
+        self.assertEqual(tune.wait(timeout=LONG), 0)
 
     # --- endings
 
