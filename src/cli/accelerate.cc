@@ -36,13 +36,17 @@ std::string PrefixOf(const Json& request, const Json& channel) {
   return uri.starts_with("s3://") || uri.starts_with("file://") ? uri : "";
 }
 
+// A definition of a tuning job may list instances of which any may be taken: then it is not known.
+bool HasOneHost(const Json& job) {
+  if (job.contains("HyperParameterTuningResourceConfig")) return false;
+  const auto resources = job.find("ResourceConfig");
+  return resources == job.end() || !resources->is_object() || resources->value("InstanceCount", Json(1)) == 1;
+}
+
 // Why the channel must be downloaded; "": it need not be.
 std::string WhyNot(const Json& request, const Json& channel, const std::string& uri, const FolderTest& names_folder) {
   const Json& s3 = channel["DataSource"]["S3DataSource"];
-  const auto resources = request.find("ResourceConfig");
-  const Json count =
-      resources != request.end() && resources->is_object() ? resources->value("InstanceCount", Json(1)) : Json(1);
-  if (TextOf(s3, "S3DataDistributionType") == "ShardedByS3Key" && count != 1) {
+  if (TextOf(s3, "S3DataDistributionType") == "ShardedByS3Key" && !HasOneHost(request)) {
     return "ShardedByS3Key gives each of several hosts its part, and a mount gives each all";
   }
   if (const auto url = RepositoryUrl::Parse(uri); !url) return url.error().message;

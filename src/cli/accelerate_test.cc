@@ -75,6 +75,9 @@ TEST(AccelerateTest, AShareOfAHostCannotBeMounted) {
   const auto result = AcceleratedIf(request);
   EXPECT_EQ(result.request, request);
   EXPECT_THAT(result.warnings.at(0), HasSubstr("ShardedByS3Key"));
+  request.erase("ResourceConfig");
+  request["HyperParameterTuningResourceConfig"] = {{"InstanceType", "local"}, {"InstanceCount", 2}};
+  EXPECT_EQ(AcceleratedIf({{"TrainingJobDefinition", request}}).request["TrainingJobDefinition"], request);
 }
 
 TEST(AccelerateTest, DefinitionsOfATuningJobToo) {
