@@ -28,6 +28,27 @@ std::vector<ListedJob> SelectJobs(std::vector<ListedJob> jobs, const ListSelecti
   return jobs;
 }
 
+void AddListOptions(CLI::App& list, ListSelection& selection) {
+  list.add_option("--status", selection.status, "only those")
+      ->type_name("STATUS")
+      ->check(CLI::IsMember({"InProgress", "Completed", "Failed", "Stopping", "Stopped"}, CLI::ignore_case));
+  list.add_option("--name-contains", selection.name_contains, "only those whose name contains this")->type_name("X");
+  list.add_option("--max", selection.max, "no more than so many, of the order of creation if no other")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  list.add_option_function<std::string>(
+          "--sort",
+          [&selection](const std::string& order) {
+            selection.order = order == "name"     ? ListOrder::kName
+                              : order == "status" ? ListOrder::kStatus
+                                                  : ListOrder::kCreation;
+          },
+          "the order")
+      ->type_name("ORDER")
+      ->check(CLI::IsMember({"name", "creation", "status"}));
+  list.add_flag("--descending", selection.descending, "the last of the order first");
+}
+
 std::string ListText(const std::vector<ListedJob>& jobs) {
   constexpr size_t kNameMax = 47;
   size_t name_width = 0, status_width = 0;

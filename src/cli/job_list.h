@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `leat jobs list` shows of the jobs there are: which of them, in which order, as text. Pure; any thread.
+// What `leat jobs list` and `leat tunings list` show of the jobs there are: which of them, in which order, as text.
+// Pure; any thread.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -26,6 +28,9 @@ struct ListSelection {
   std::optional<ListOrder> order;  // absent: as they are, unless `max` or `descending` asks for an order: kCreation
   bool descending = false;
 };
+
+// The options of a list that say so; `selection` outlives it.
+void AddListOptions(CLI::App& list, ListSelection& selection);
 
 // Jobs that are equal in the order stay in the order in which they are.
 std::vector<ListedJob> SelectJobs(std::vector<ListedJob> jobs, const ListSelection& selection);

@@ -20,6 +20,7 @@
 #include "cli/job_services.h"
 #include "cli/metrics_text.h"
 #include "cli/supervisor_process.h"
+#include "cli/tunings.h"
 #include "cli/verbs.h"
 #include "jobs/contract.h"
 #include "jobs/describe.h"
@@ -59,16 +60,10 @@ Result<std::vector<ListedJob>> AllJobs(JobStore& store) {
     const auto study = tuner::LoadStudy(store, name);
     if (!study && study.error().code == ErrorCode::kNotFound) continue;  // deleted since
     if (!study) return Fail(study.error());
-    const Json description = tuner::DescribeTuningJob(name, *study);
-    Json summary = Json::object();
-    for (const char* member :
-         {"HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus", "CreationTime",
-          "HyperParameterTuningEndTime", "LastModifiedTime", "TrainingJobStatusCounters", "ObjectiveStatusCounters"}) {
-      if (description.contains(member)) summary[member] = description[member];
-    }
-    const int completed = summary["TrainingJobStatusCounters"].value("Completed", 0);
-    listed.push_back({name, study->status, study->status + ": " + std::to_string(completed) + " done",
-                      summary.value("CreationTime", 0.0), true, std::move(summary)});
+    ListedJob job = ListTuning(name, *study);
+    const int completed = job.summary["TrainingJobStatusCounters"].value("Completed", 0);
+    job.shown_status = study->status + ": " + std::to_string(completed) + " done";
+    listed.push_back(std::move(job));
   }
   for (const auto& name : training) {
     const auto state = store.Load(name);
@@ -320,28 +315,6 @@ int RunAction(const Arguments& arguments, Status (*action)(JobStore&, const Argu
   return status ? 0 : Complain("jobs", status.error());
 }
 
-void AddListOptions(CLI::App& list, ListSelection& selection) {
-  list.add_option("--status", selection.status, "only those")
-      ->type_name("STATUS")
-      ->check(CLI::IsMember({"InProgress", "Completed", "Failed", "Stopping", "Stopped"}, CLI::ignore_case));
-  list.add_option("--name-contains", selection.name_contains, "only those whose name contains this")->type_name("X");
-  list.add_option("--max", selection.max, "no more than so many, of the order of creation if no other")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  list.add_option_function<std::string>(
-          "--sort",
-          [&selection](const std::string& order) {
-            selection.order = order == "name"     ? ListOrder::kName
-                              : order == "status" ? ListOrder::kStatus
-                                                  : ListOrder::kCreation;
-          },
-          "the order")
-      ->type_name("ORDER")
-      ->check(CLI::IsMember({"name", "creation", "status"}));
-  list.add_flag("--descending", selection.descending, "the last of the order first");
-  list.footer("Example:\n  leat jobs list --status Failed --descending --max 10");
-}
-
 }  // namespace
 
 void AddJobsCommand(CLI::App& app, int& exit_code) {
@@ -360,6 +333,7 @@ void AddJobsCommand(CLI::App& app, int& exit_code) {
   const auto [list, list_arguments] = add("list", "All jobs, in order of submission", false, List);
   list->add_flag("--json", list_arguments->json, "as ListTrainingJobs answers");
   AddListOptions(*list, list_arguments->selection);
+  list->footer("Example:\n  leat jobs list --status Failed --descending --max 10");
   const auto [describe, describe_arguments] = add("describe", "One job: states, metrics, data read", true, Describe);
   describe->add_flag("--json", describe_arguments->json,
                      "as DescribeTrainingJob or DescribeHyperParameterTuningJob answers");

@@ -27,6 +27,7 @@ using jobs::JobStore;
 
 struct Arguments {
   std::string name, state_directory, html;
+  ListSelection selection;
   bool json = false, force = false, at_once = false;
   std::string StateDirectory() const {
     return state_directory.empty() ? DefaultStateDirectory() : AbsoluteOption(state_directory);
@@ -40,9 +41,7 @@ void PrintJson(const Json& value) {
 int List(JobStore& store, const Arguments& arguments) {
   const auto names = store.Names(JobKind::kTuning);
   if (!names) return Complain("tunings", names.error());
-  if (names->empty() && !arguments.json)
-    std::printf("no tuning job has run from %s\n", arguments.StateDirectory().c_str());
-  Json summaries = Json::array();
+  std::vector<ListedJob> all;
   int exit_code = 0;
   for (const auto& name : *names) {
     const auto study = tuner::LoadStudy(store, name);
@@ -51,13 +50,18 @@ int List(JobStore& store, const Arguments& arguments) {
       exit_code = Complain("tunings", study.error());
       continue;
     }
-    if (arguments.json) {
-      summaries.push_back(tuner::SummarizeTuningJob(name, *study));
-    } else {
-      std::printf("%s\n", tuner::StudyLine(name, *study).c_str());
-    }
+    all.push_back(ListTuning(name, *study));
   }
-  if (arguments.json) PrintJson({{"HyperParameterTuningJobSummaries", summaries}});
+  const auto listed = SelectJobs(std::move(all), arguments.selection);
+  if (arguments.json) {
+    Json summaries = Json::array();
+    for (const auto& job : listed) summaries.push_back(job.summary);
+    PrintJson({{"HyperParameterTuningJobSummaries", summaries}});
+    return exit_code;
+  }
+  if (names->empty()) std::printf("no tuning job has run from %s\n", arguments.StateDirectory().c_str());
+  if (!names->empty() && listed.empty()) std::printf("no tuning job is as asked for (leat tunings list shows all)\n");
+  std::printf("%s", ListText(listed).c_str());
   return exit_code;
 }
 
@@ -131,6 +135,12 @@ int Run(const Arguments& arguments, int (*action)(JobStore&, const Arguments&)) 
 
 }  // namespace
 
+ListedJob ListTuning(const std::string& name, const tuner::Study& study) {
+  Json summary = tuner::SummarizeTuningJob(name, study);
+  const double created_s = summary.value("CreationTime", 0.0);
+  return {name, study.status, study.status + "  " + tuner::StudyLine(study), created_s, true, std::move(summary)};
+}
+
 void AddTuningsCommand(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("tunings", "Show, follow, stop, resume and delete tuning jobs");
   verb->require_subcommand(1);
@@ -145,6 +155,8 @@ void AddTuningsCommand(CLI::App& app, int& exit_code) {
   };
   const auto [list, list_arguments] = add("list", "All tuning jobs, in order of submission", false, List);
   list->add_flag("--json", list_arguments->json, "as ListHyperParameterTuningJobs answers");
+  AddListOptions(*list, list_arguments->selection);
+  list->footer("Example:\n  leat tunings list --status Completed --descending --max 10");
   const auto [describe, describe_arguments] =
       add("describe", "One tuning job: its training jobs, the best of them", true, Describe);
   describe->add_flag("--json", describe_arguments->json, "as DescribeHyperParameterTuningJob answers");

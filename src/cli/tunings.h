@@ -4,7 +4,13 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/job_list.h"
+#include "tuner/study.h"
+
 namespace leat::cli {
+
+// What a list shows of a tuning job.
+ListedJob ListTuning(const std::string& name, const tuner::Study& study);
 
 void AddTuningsCommand(CLI::App& app, int& exit_code);
 

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "search/bayesian_search.h"
+#include "search/restart.h"
 #include "search/sobol.h"
 #include "search/space.h"
 #include "search/surrogate.h"
@@ -21,7 +22,8 @@ constexpr int kDrawsMax = 64;         // draws before a finite space is searched
 constexpr uint64_t kInitialMax = 10;  // points of the initial design, at most
 constexpr size_t kProven = 3;         // of the first points: the best ones of earlier studies
 constexpr Index kFinishedToModel = 4, kCompletedToModel = 2;
-constexpr uint64_t kModelStream = uint64_t{1} << 32;  // beside the streams that draws use: the number of a trial
+constexpr uint64_t kRestartStream = 0x9e3779b97f4a7c15;  // between the seeds of searches that begin anew
+constexpr uint64_t kModelStream = uint64_t{1} << 32;     // beside the streams that draws use: the number of a trial
 
 // The points of a study's trials, compared as a script sees them.
 class Taken {
@@ -78,16 +80,6 @@ std::optional<Point> Free(const Space& space, const Taken& taken, Point first, R
   return std::nullopt;
 }
 
-Point Initial(const Space& space, const Study& study, const std::vector<Point>& proven, uint64_t number,
-              uint64_t seed) {
-  if (number < proven.size()) return proven[number];
-  Eigen::VectorXd units(space.size());
-  if (study.start_at_centre && number == 0) return space.FromUnits(units.setConstant(0.5));
-  const auto index = static_cast<uint32_t>(study.start_at_centre ? number - 1 : number);
-  for (Index k = 0; k < units.size(); ++k) units[k] = ScrambledSobol(seed, index, static_cast<uint32_t>(k));
-  return space.FromUnits(units);
-}
-
 tl::unexpected<Error> Exhausted(const Space& space) {
   if (space.Count() > kEnumerableMax) {
     return Fail(ErrorCode::kNotFound, "no combination of the ranges was found that has not been tried; widen a range");
@@ -113,38 +105,84 @@ Result<std::vector<Suggestion>> SuggestGrid(const Space& space, Taken& taken, ui
   return suggestions;
 }
 
+// A Bayesian search: its trials, and the model of them once one is asked for.
+class Bayesian {
+ public:
+  Bayesian(const Space& space, const Study& study, uint64_t seed)
+      : space_(space),
+        study_(study),
+        seed_(seed),
+        observations_(Observe(space, study)),
+        proven_(BestOfEarlier(space, study, kProven)) {
+    design_ =
+        proven_.empty() ? std::min<uint64_t>(kInitialMax, 2 + static_cast<uint64_t>(space.size())) : proven_.size();
+    for (const auto& earlier : study.earlier)
+      design_ -= std::min<uint64_t>(design_, earlier.is_same_task ? earlier.trials.size() : 0);
+    const Index completed = observations_.completed.cols();
+    is_enough_ = completed >= kCompletedToModel && completed + observations_.failed.cols() >= kFinishedToModel;
+  }
+
+  // Of the trial with that number among the search's own. nullopt: everything that was looked at is taken.
+  std::optional<Point> Next(uint64_t number, const Taken& taken) {
+    if (is_enough_ && number >= design_) {
+      Random random(seed_, kModelStream + number);
+      if (!surrogate_) surrogate_.emplace(space_, observations_, Transfer(space_, study_), random);
+      auto point = MostPromising(
+          space_, *surrogate_, [&](const Point& other) { return taken.Contains(other); }, random);
+      if (point) {
+        surrogate_->AddPending(*point);
+        return point;
+      }
+    }
+    Random random(seed_, number);
+    return Free(space_, taken, Initial(number), random);
+  }
+
+ private:
+  Point Initial(uint64_t number) const {
+    if (number < proven_.size()) return proven_[number];
+    Eigen::VectorXd units(space_.size());
+    if (study_.start_at_centre && number == 0) return space_.FromUnits(units.setConstant(0.5));
+    const auto index = static_cast<uint32_t>(study_.start_at_centre ? number - 1 : number);
+    for (Index k = 0; k < units.size(); ++k) units[k] = ScrambledSobol(seed_, index, static_cast<uint32_t>(k));
+    return space_.FromUnits(units);
+  }
+
+  const Space& space_;
+  const Study& study_;
+  const uint64_t seed_;
+  const Observations observations_;
+  const std::vector<Point> proven_;
+  uint64_t design_ = 0;
+  bool is_enough_ = false;
+  std::optional<Surrogate> surrogate_;
+};
+
 }  // namespace
 
 Result<std::vector<Suggestion>> Suggest(const Study& study, uint32_t count, uint64_t seed) {
   LEAT_ASSIGN_OR_RETURN(const Space space, Space::Make(study.ranges));
   Taken taken(space, study);
   if (study.strategy == Study::Strategy::kGrid) return SuggestGrid(space, taken, count);
-  std::optional<Surrogate> surrogate;
+  const bool is_bayesian = study.strategy == Study::Strategy::kBayesian;
+  const std::optional<Restart> restart = is_bayesian ? LastRestart(study) : std::nullopt;
+  uint64_t next = restart ? restart->study.trials.size() : 0;
+  std::optional<Bayesian> first, last;  // the search of all trials, and the one that began anew last
   std::vector<Suggestion> suggestions;
-  const Observations observations = Observe(space, study);
-  const auto proven = BestOfEarlier(space, study, kProven);
-  uint64_t design = std::min<uint64_t>(kInitialMax, 2 + static_cast<uint64_t>(space.size()));
-  if (!proven.empty()) design = proven.size();
-  uint64_t before = 0;  // trials that count as the study's own
-  for (const auto& earlier : study.earlier) before += earlier.is_same_task ? earlier.trials.size() : 0;
-  const bool enough = observations.completed.cols() >= kCompletedToModel &&
-                      observations.completed.cols() + observations.failed.cols() >= kFinishedToModel;
   for (uint32_t i = 0; i < count; ++i) {
     if (taken.size() >= space.Count() && space.Count() <= kEnumerableMax) break;
     const uint64_t number = study.trials.size() + i;
     std::optional<Point> point;
-    if (study.strategy == Study::Strategy::kBayesian && enough && number + before >= design) {
-      Random random(seed, kModelStream + number);
-      if (!surrogate) surrogate.emplace(space, observations, Transfer(space, study), random);
-      point = MostPromising(
-          space, *surrogate, [&](const Point& other) { return taken.Contains(other); }, random);
-      if (point) surrogate->AddPending(*point);
-    }
-    if (!point) {
+    if (!is_bayesian) {
       Random random(seed, number);
-      const Point first = study.strategy == Study::Strategy::kBayesian ? Initial(space, study, proven, number, seed)
-                                                                       : space.Draw(random);
-      point = Free(space, taken, first, random);
+      const Point first_draw = space.Draw(random);
+      point = Free(space, taken, first_draw, random);
+    } else if (restart && IsOfRestart(number)) {
+      if (!last) last.emplace(space, restart->study, seed + restart->count * kRestartStream);
+      point = last->Next(next++, taken);
+    } else {
+      if (!first) first.emplace(space, study, seed);
+      point = first->Next(number, taken);
     }
     if (!point) break;
     taken.Add(*point);

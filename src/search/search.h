@@ -6,7 +6,7 @@
 //   Grid      every combination, the last range varying fastest; a continuous range has none
 //   Bayesian  a scrambled Sobol sequence first (after the best points of earlier studies, where there are any), then a
 //             Gaussian process of the trials so far (see Surrogate); trials that are pending count as known at what is
-//             expected of them, so that it can be asked at any time
+//             expected of them, so that it can be asked at any time; from 100 trials on it may begin anew (see Restart)
 //
 // Nothing is suggested that is among the study's trials, or among those of an earlier one of the same task.
 #pragma once

@@ -301,9 +301,8 @@ Json DescribeTuningJob(const std::string& name, const Study& study) {
   return description;
 }
 
-std::string StudyLine(const std::string& name, const Study& study) {
-  std::string line = PadToColumns(name, 32) + "  " + PadToColumns(study.status, 10) + "  " +
-                     std::to_string(study.order_of_ends.size());
+std::string StudyLine(const Study& study) {
+  std::string line = std::to_string(study.order_of_ends.size());
   if (study.job.is_limited_by_jobs) line += " of " + std::to_string(study.job.jobs_max);
   line += " done";
   if (const Trial* best = BestTrial(study)) line += ", best " + Number("%.6g", *best->objective);

@@ -24,8 +24,8 @@ Json DescribeTuningJob(const std::string& name, const Study& study);
 // HyperParameterTuningJobSummary, as ListHyperParameterTuningJobs has it.
 Json SummarizeTuningJob(const std::string& name, const Study& study);
 
-// "name  InProgress  12 of 60 done, best 0.93": of a list of tuning jobs.
-std::string StudyLine(const std::string& name, const Study& study);
+// "12 of 60 done, best 0.93": in a list of tuning jobs.
+std::string StudyLine(const Study& study);
 
 // Jobs, their hyperparameters and results as lines of at most `columns` (40 or more), and the best job.
 std::string StudyTable(const Study& study, size_t columns);

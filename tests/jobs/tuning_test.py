@@ -298,7 +298,9 @@ class TuningTest(JobsTest):
 
     def test_listed(self):
         self.tune(self.tuning('short', BOWL, jobs=2))
-        self.assertIn('short', self.leat.run('tunings', 'list', state_directory=True).stdout)
+        self.assertRegex(self.leat.run('tunings', 'list', state_directory=True).stdout, r'^short  Completed  2 of 2 done, best ')
+        none = self.leat.run('tunings', 'list', '--status', 'Failed', '--name-contains', 'short', state_directory=True)
+        self.assertIn('no tuning job is as asked for', none.stdout)
         listed = json.loads(self.leat.run('tunings', 'list', '--json', state_directory=True).stdout)
         summary = listed['HyperParameterTuningJobSummaries'][0]
         self.assertEqual((summary['HyperParameterTuningJobName'], summary['Strategy']), ('short', 'Random'))

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// A second look. A model with a hundred trials around one optimum believes in it and hardly looks elsewhere. So when a
+// long Bayesian search gains nothing any more, every second trial belongs to a search that begins anew and knows
+// nothing of what was before (as the trust regions of Eriksson and others, Scalable Global Optimization via Local
+// Bayesian Optimization, 2019); when that gains nothing any more, to another. The trials between go on with a model of
+// them all.
+//
+// Pure; any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "search/study.h"
+
+namespace leat::search {
+
+// A gain: better than the best by more than a hundredth of what lies between that and the median.
+inline constexpr uint32_t kPatience = 30;       // completed trials in a row without a gain
+inline constexpr uint64_t kRestartAfter = 100;  // trials of a study; a search that is shorter needs them all
+
+struct Restart {
+  uint64_t count = 0;  // from 1
+  Study study;         // what it knows: its own trials
+};
+// The last search that began anew; nothing: none has.
+std::optional<Restart> LastRestart(const Study& study);
+// Whether a trial with that number is one of its trials, and none of the search that has seen them all.
+inline bool IsOfRestart(uint64_t number) { return number % 2 == 1; }
+
+}  // namespace leat::search
