@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
+#include <limits>
+#include <vector>
 
 namespace leat::search {
 namespace {
@@ -13,18 +16,23 @@ constexpr double kGain = 0.01;
 class Progress {
  public:
   void Add(double value) {
+    recent_.push_back(value);
+    if (recent_.size() > kPatience) {
+      before_.insert(std::upper_bound(before_.begin(), before_.end(), recent_.front()), recent_.front());
+      recent_.pop_front();
+    }
     ++since_gain_;
-    values_.insert(std::upper_bound(values_.begin(), values_.end(), value), value);
-    const double median = values_[values_.size() / 2];
-    if (values_.size() > 1 && value - best_ <= kGain * (value - median)) return;
+    const double wanted = before_.empty() ? 0 : kGain * (value - before_[before_.size() / 2]);
+    if (value - best_ <= wanted) return;
     best_ = value;
     since_gain_ = 0;
   }
   bool has_stalled() const { return since_gain_ >= kPatience; }
 
  private:
-  std::vector<double> values_;  // ascending
-  double best_ = 0;             // when there was a gain last
+  std::deque<double> recent_;   // the last kPatience
+  std::vector<double> before_;  // those before them, ascending: at the end most trials are beside the best
+  double best_ = -std::numeric_limits<double>::infinity();  // when there was a gain last
   uint32_t since_gain_ = 0;
 };
 

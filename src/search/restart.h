@@ -15,8 +15,9 @@
 
 namespace leat::search {
 
-// A gain: better than the best by more than a hundredth of what lies between that and the median.
-inline constexpr uint32_t kPatience = 30;       // completed trials in a row without a gain
+// A gain: better than the best by more than a hundredth of what lies between that and the median of the trials before
+// the last kPatience.
+inline constexpr uint32_t kPatience = 50;       // completed trials in a row without a gain
 inline constexpr uint64_t kRestartAfter = 100;  // trials of a study; a search that is shorter needs them all
 
 struct Restart {

@@ -25,15 +25,16 @@ TEST(Restart, NoneWhileAStudyIsShort) {
 TEST(Restart, NoneWhileASearchGains) {
   Study study;
   study.maximize = false;
-  for (int i = 0; i < 300; ++i) {  // a gain every 29 trials
-    study.trials.push_back({{}, Trial::State::kCompleted, i % 29 == 0 ? 10.0 - i / 29 : 20.0});
+  for (uint32_t i = 0; i < 300; ++i) {
+    const double gained = i / (kPatience - 1);
+    study.trials.push_back({{}, Trial::State::kCompleted, i % (kPatience - 1) == 0 ? 10 - gained : 20});
   }
   EXPECT_FALSE(LastRestart(study));
 }
 
 TEST(Restart, AHundredthIsNoGain) {
   Study study;
-  for (int i = 0; i < 100; ++i) study.trials.push_back({{}, Trial::State::kCompleted, i < 60 ? 0.0 : 1 + 1e-5 * i});
+  for (int i = 0; i < 100; ++i) study.trials.push_back({{}, Trial::State::kCompleted, i < 40 ? 0.0 : 1 + 1e-5 * i});
   EXPECT_TRUE(LastRestart(study));
 }
 
@@ -53,7 +54,7 @@ TEST(Restart, KnowsItsOwnTrialsOnly) {
 TEST(Restart, FollowsARestartThatGainsNothing) {
   Study study;
   AddFlat(study, 100, 1, 0);
-  AddFlat(study, 60, 0, 0);  // the first of the second search's own is a gain: so 29 without one
+  AddFlat(study, 2 * kPatience, 0, 0);  // its first trial is a gain
   EXPECT_EQ(LastRestart(study)->count, 1u);
   AddFlat(study, 2, 0, 0);
   EXPECT_EQ(LastRestart(study)->count, 2u);
