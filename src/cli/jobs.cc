@@ -186,7 +186,7 @@ Status Metrics(JobStore& store, const Arguments& arguments) {
   }
   if (!loaded) return Fail(loaded.error());
   LEAT_ASSIGN_OR_RETURN(const auto samples, WantedSamples(store, arguments));
-  const int64_t start_ns = loaded->training_started_ns.value_or(loaded->created_ns);
+  const int64_t start_ns = loaded->first_training_started_ns.value_or(loaded->created_ns);
   if (arguments.json) {
     PrintJson({{"TrainingJobName", arguments.name},
                {"TrainingStartTime", jobs::EpochSeconds(start_ns)},

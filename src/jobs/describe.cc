@@ -205,11 +205,13 @@ Json AccountingOf(const JobState& state, const FileSystemCounters& total, const 
                      {"S3Bytes", total.bytes_received},
                      {"SecondsInTotal", seconds_between(state.created_ns, now_ns)}};
   if (!reads.empty()) accounting.update(ReadsJson(reads, state.created_ns));
-  if (!state.training_started_ns) return accounting;
-  const double to_start = seconds_between(state.created_ns, *state.training_started_ns);
+  if (!state.first_training_started_ns) return accounting;
+  const double to_start = seconds_between(state.created_ns, *state.first_training_started_ns);
   accounting["SecondsToStart"] = to_start;
-  if (state.training_ended_ns)
-    accounting["SecondsOfTraining"] = seconds_between(*state.training_started_ns, *state.training_ended_ns);
+  if (state.training_started_ns && state.training_ended_ns) {
+    accounting["SecondsOfTraining"] =
+        seconds_between(*state.training_started_ns - state.trained_before_ns, *state.training_ended_ns);
+  }
   if (!samples.empty()) accounting["SecondsToFirstMetric"] = seconds_between(state.created_ns, samples[0].at_ns);
   const auto told = std::ranges::find_if(samples, [](const MetricSample& sample) {
     return sample.name == kFirstBatchMetric && std::isfinite(sample.value);

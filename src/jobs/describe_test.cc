@@ -53,7 +53,7 @@ TEST(DescribeTest, TheFirstBatchIsWhatTheScriptSaysElseTheFirstReadElseTheFirstM
   constexpr int64_t kSecond = 1'000'000'000;
   JobState state;
   state.created_ns = 100 * kSecond;
-  state.training_started_ns = 102 * kSecond;
+  state.first_training_started_ns = 102 * kSecond;
   const std::vector<MetricSample> other = {{"loss", 1, 109 * kSecond}};
   std::vector<MetricSample> told = other;
   told.push_back({"first_batch_seconds", 1.5, 110 * kSecond});

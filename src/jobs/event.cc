@@ -63,6 +63,7 @@ JobState Apply(JobState state, const Event& event) {
     state.timed_out_by = body.value("by", "MaxRuntimeExceeded");
   } else if (event.kind == "training_started") {
     if (!state.training_started_ns) state.training_started_ns = event.at_ns;
+    if (!state.first_training_started_ns) state.first_training_started_ns = event.at_ns;
   } else if (event.kind == "training_ended") {
     state.training_ended_ns = event.at_ns;
     state.exit_code = body.value("exit_code", 0);

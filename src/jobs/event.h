@@ -47,8 +47,10 @@ struct JobState {
   std::vector<std::string> warnings;
   int64_t created_ns = 0, modified_ns = 0;
   int64_t trained_before_ns = 0;  // how long the scripts of earlier attempts ran
-  std::optional<int64_t> started_ns, training_started_ns, training_ended_ns, ended_ns;
-  int stop_level = 0;  // a StopLevel
+  std::optional<int64_t> started_ns, ended_ns;
+  std::optional<int64_t> first_training_started_ns;               // of all attempts
+  std::optional<int64_t> training_started_ns, training_ended_ns;  // of this one
+  int stop_level = 0;                                             // a StopLevel
   bool timed_out = false;
   std::string timed_out_by;         // the secondary status that it ends with
   std::optional<int> exit_code;     // of this attempt's script, once it has ended

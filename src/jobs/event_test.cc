@@ -35,6 +35,19 @@ TEST(Event, AJobIsTheFoldOfItsEvents) {
   EXPECT_EQ(state.started_ns, 2000000000);
 }
 
+TEST(Event, AnAttemptStartsAnewAndTheTimesOfAllAddUp) {
+  const JobState state = Fold({{"created", 1000000000, {{"request", Json::object()}}},
+                               {"training_started", 3000000000},
+                               {"attempt", 7000000000, {{"number", 2}}},
+                               {"training_started", 8000000000},
+                               {"training_ended", 9000000000, {{"exit_code", 0}}}});
+  EXPECT_EQ(state.training_started_ns, 8000000000);
+  EXPECT_EQ(state.first_training_started_ns, 3000000000);
+  const Json accounting = AccountingOf(state, {}, {}, {}, 10000000000);
+  EXPECT_EQ(accounting["SecondsToStart"], 2.0);
+  EXPECT_EQ(accounting["SecondsOfTraining"], 5.0);
+}
+
 TEST(Event, NothingChangesAJobThatHasEnded) {
   auto events = WholeJob();
   events.push_back({"ended", 7000000000, {{"status", "Failed"}}});

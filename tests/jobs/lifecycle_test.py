@@ -186,6 +186,7 @@ if not os.path.exists(path):
     open(path, 'w').write('7')
     mark(name + '-pids', str(os.getpid()))
     mark(name + '-pids', str(subprocess.Popen(['sleep', '5000']).pid))
+    print('m=6', flush=True)
     mark(name + '-start')
     time.sleep(5000)
 print('m=7')
@@ -210,13 +211,16 @@ open('/opt/ml/model/w', 'w').write('weights')
         self.assertEqual(self.keys('out', 'jobs/plain/'), [])
         for name in ('retried', 'kept'):
             described = self.wait_status(name, 'Completed')
-            self.assertEqual(self.logs(name).decode().splitlines(), ['checkpoint none', 'checkpoint 7', 'm=7'])
-            self.assertEqual(self.samples(name), ['7'])
+            self.assertEqual(self.logs(name).decode().splitlines(), ['checkpoint none', 'm=6', 'checkpoint 7', 'm=7'])
+            self.assertEqual(self.samples(name), ['6', '7'])
+            told = self.leat.run('jobs', 'metrics', name, '--csv', state_directory=True).stdout.splitlines()[1:]
+            seconds = [float(line.split(',')[1]) for line in told]
+            self.assertTrue(0 <= seconds[0] < seconds[1], seconds)
             self.assertEqual(self.keys('out', f'jobs/{name}/'), [f'jobs/{name}/output/model.tar.gz'])
             states = [entry['Status'] for entry in described['SecondaryStatusTransitions']]
             self.assertEqual([states.count('Starting'), states.count('Training')], [2, 2], states)
             with open(os.path.join(self.leat.state, 'jobs', name, 'attempt-1/log.0')) as file:
-                self.assertEqual(file.read(), 'checkpoint none\n')
+                self.assertEqual(file.read(), 'checkpoint none\nm=6\n')
         for name in jobs:
             self.assertEqual([pid for pid in self.marked(name + '-pids') if alive(pid)], [], name)
         self.assertEqual(self.keys('checkpoints', 'retried/'), ['retried/epoch'])
