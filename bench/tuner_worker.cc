@@ -29,8 +29,8 @@ Result<search::Study> ReadStudy(const Json& line) {
 Status Answer(const Json& line, uint64_t seed, search::Study& study) {
   if (line.contains("ask")) {
     LEAT_ASSIGN_OR_RETURN(const auto suggestions, search::Suggest(study, 1, seed));
-    std::cout << Json{{"trial", study.trials.size()}, {"parameters", suggestions[0]}}.dump() << std::endl;
-    study.trials.push_back({suggestions[0]});
+    std::cout << Json{{"trial", study.trials.size()}, {"parameters", suggestions[0].parameters}}.dump() << std::endl;
+    study.trials.push_back(suggestions[0]);
     return {};
   }
   const auto number = line.at("tell").get<size_t>();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `leat jobs list` and `leat tunings list` show of the jobs there are: which of them, in which order, as text.
-// Pure; any thread.
+// Any thread.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -71,6 +71,7 @@ void ReadTrial(RequestReader& reader, const Json& json, const std::string& path,
       trial.objective = value->get<double>();
     }
   }
+  trial.restart = static_cast<uint32_t>(reader.Integer(json, path, "Restart", false, 0, UINT32_MAX).value_or(0));
   study.trials.push_back(std::move(trial));
 }
 
@@ -114,6 +115,7 @@ Status WriteStudy(const std::string& path, StudyFile& file) {
   for (size_t i = 0; i < file.study.trials.size(); ++i) {
     const search::Trial& trial = file.study.trials[i];
     if (i == trials.size()) trials.push_back({{"HyperParameters", trial.parameters}});
+    if (trial.restart > 0) trials[i]["Restart"] = trial.restart;
     trials[i]["Status"] = StatusText(trial.state);
     if (trial.state == search::Trial::State::kCompleted) trials[i]["Value"] = trial.objective;
   }
@@ -202,7 +204,7 @@ Status Suggest(const Arguments& arguments) {
   }
   const size_t first = file.study.trials.size();
   LEAT_ASSIGN_OR_RETURN(const auto suggestions, search::Suggest(file.study, arguments.count, file.seed));
-  for (const auto& suggestion : suggestions) file.study.trials.push_back({suggestion});
+  for (const auto& suggestion : suggestions) file.study.trials.push_back(suggestion);
   // Before anybody hears of them: what was suggested once is never lost, nor suggested to another.
   LEAT_RETURN_IF_ERROR(WriteStudy(path, file));
   for (size_t i = first; i < file.study.trials.size(); ++i)

@@ -14,6 +14,7 @@
 #include "cli/study_follower.h"
 #include "cli/supervisor_process.h"
 #include "cli/verbs.h"
+#include "tuner/display_text.h"
 #include "tuner/html_report.h"
 #include "tuner/study_report.h"
 #include "tuner/tuning_run.h"
@@ -52,6 +53,7 @@ int List(JobStore& store, const Arguments& arguments) {
     }
     all.push_back(ListTuning(name, *study));
   }
+  const bool is_none = all.empty();
   const auto listed = SelectJobs(std::move(all), arguments.selection);
   if (arguments.json) {
     Json summaries = Json::array();
@@ -60,7 +62,7 @@ int List(JobStore& store, const Arguments& arguments) {
     return exit_code;
   }
   if (names->empty()) std::printf("no tuning job has run from %s\n", arguments.StateDirectory().c_str());
-  if (!names->empty() && listed.empty()) std::printf("no tuning job is as asked for (leat tunings list shows all)\n");
+  if (!is_none && listed.empty()) std::printf("no tuning job is as asked for (leat tunings list shows all)\n");
   std::printf("%s", ListText(listed).c_str());
   return exit_code;
 }
@@ -138,7 +140,8 @@ int Run(const Arguments& arguments, int (*action)(JobStore&, const Arguments&)) 
 ListedJob ListTuning(const std::string& name, const tuner::Study& study) {
   Json summary = tuner::SummarizeTuningJob(name, study);
   const double created_s = summary.value("CreationTime", 0.0);
-  return {name, study.status, study.status + "  " + tuner::StudyLine(study), created_s, true, std::move(summary)};
+  return {name,      study.status, tuner::PadToColumns(study.status, 10) + "  " + tuner::StudyLine(study),
+          created_s, true,         std::move(summary)};
 }
 
 void AddTuningsCommand(CLI::App& app, int& exit_code) {

@@ -208,10 +208,10 @@ Json AccountingOf(const JobState& state, const FileSystemCounters& total, const 
   if (!state.first_training_started_ns) return accounting;
   const double to_start = seconds_between(state.created_ns, *state.first_training_started_ns);
   accounting["SecondsToStart"] = to_start;
-  if (state.training_started_ns && state.training_ended_ns) {
-    accounting["SecondsOfTraining"] =
-        seconds_between(*state.training_started_ns - state.trained_before_ns, *state.training_ended_ns);
-  }
+  int64_t trained_ns = state.trained_before_ns;
+  if (state.training_started_ns && state.training_ended_ns)
+    trained_ns += *state.training_ended_ns - *state.training_started_ns;
+  if (trained_ns > 0) accounting["SecondsOfTraining"] = seconds_between(0, trained_ns);
   if (!samples.empty()) accounting["SecondsToFirstMetric"] = seconds_between(state.created_ns, samples[0].at_ns);
   const auto told = std::ranges::find_if(samples, [](const MetricSample& sample) {
     return sample.name == kFirstBatchMetric && std::isfinite(sample.value);
@@ -223,7 +223,10 @@ Json AccountingOf(const JobState& state, const FileSystemCounters& total, const 
     accounting["FirstBatchSeenAs"] = seen_as;
   };
   if (told != samples.end()) {
-    take(to_start + told->value, kFirstBatchMetric);
+    // Since the script's start, in the attempt that told it.
+    const bool is_of_first = !state.training_started_ns || told->at_ns < *state.training_started_ns;
+    take((is_of_first ? to_start : seconds_between(state.created_ns, *state.training_started_ns)) + told->value,
+         kFirstBatchMetric);
   } else if (accounting.contains("SecondsToFirstRead")) {
     take(accounting["SecondsToFirstRead"], "first read");
   } else if (!samples.empty()) {

@@ -46,6 +46,11 @@ TEST(Event, AnAttemptStartsAnewAndTheTimesOfAllAddUp) {
   const Json accounting = AccountingOf(state, {}, {}, {}, 10000000000);
   EXPECT_EQ(accounting["SecondsToStart"], 2.0);
   EXPECT_EQ(accounting["SecondsOfTraining"], 5.0);
+  const auto first_batch = [&](int64_t told_ns) {
+    return AccountingOf(state, {}, {}, {{"first_batch_seconds", 0.5, told_ns}}, 10000000000)["SecondsToFirstBatch"];
+  };
+  EXPECT_EQ(first_batch(4000000000), 2.5);
+  EXPECT_EQ(first_batch(8600000000), 7.5);
 }
 
 TEST(Event, NothingChangesAJobThatHasEnded) {

@@ -33,7 +33,7 @@ class MarginalLikelihood {
   Eigen::MatrixXd scaled_differences_, decays_;  // of the main effects
   // Of each pair: the scaled distance and its decay, the terms of the covariance.
   Eigen::ArrayXd scaled_, signal_decays_, signal_, main_;
-  Eigen::MatrixXd products_;                     // of places
+  Eigen::MatrixXd products_;  // of places
 };
 
 // The middle of the priors.

@@ -22,7 +22,7 @@ class Progress {
       recent_.pop_front();
     }
     ++since_gain_;
-    const double wanted = before_.empty() ? 0 : kGain * (value - before_[before_.size() / 2]);
+    const double wanted = before_.empty() ? 0 : std::max(0.0, kGain * (value - before_[before_.size() / 2]));
     if (value - best_ <= wanted) return;
     best_ = value;
     since_gain_ = 0;
@@ -40,24 +40,25 @@ class Progress {
 
 std::optional<Restart> LastRestart(const Study& study) {
   Restart restart;
+  for (const auto& trial : study.trials) restart.number = std::max(restart.number, trial.restart);
+  Progress progress;
+  for (const auto& trial : study.trials) {
+    const bool has_failed = trial.state == Trial::State::kFailed;
+    if (trial.restart == restart.number) {
+      ++restart.trials;
+      if (trial.state == Trial::State::kCompleted && std::isfinite(trial.objective))
+        progress.Add(study.maximize ? trial.objective : -trial.objective);
+    }
+    if (trial.restart == restart.number || has_failed) restart.study.trials.push_back(trial);
+  }
+  if (progress.has_stalled() && study.trials.size() >= kRestartAfter) {
+    ++restart.number;
+    restart.trials = 0;
+    std::erase_if(restart.study.trials, [](const Trial& trial) { return trial.state != Trial::State::kFailed; });
+  }
+  if (restart.number == 0) return std::nullopt;
   restart.study.ranges = study.ranges;
   restart.study.maximize = study.maximize;
-  Progress progress;
-  for (uint64_t number = 0;; ++number) {
-    if (progress.has_stalled() && number >= kRestartAfter) {
-      ++restart.count;
-      restart.study.trials.clear();
-      progress = {};
-    }
-    if (number == study.trials.size()) break;
-    if (restart.count > 0 && !IsOfRestart(number)) continue;
-    const Trial& trial = study.trials[number];
-    if (restart.count > 0) restart.study.trials.push_back(trial);
-    if (trial.state == Trial::State::kCompleted && std::isfinite(trial.objective)) {
-      progress.Add(study.maximize ? trial.objective : -trial.objective);
-    }
-  }
-  if (restart.count == 0) return std::nullopt;
   return restart;
 }
 

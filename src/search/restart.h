@@ -15,18 +15,19 @@
 
 namespace leat::search {
 
-// A gain: better than the best by more than a hundredth of what lies between that and the median of the trials before
-// the last kPatience.
+// A gain: better than the best so far, once there are more trials by a hundredth of what lies between the new best and
+// the median of the trials before the last kPatience.
 inline constexpr uint32_t kPatience = 50;       // completed trials in a row without a gain
 inline constexpr uint64_t kRestartAfter = 100;  // trials of a study; a search that is shorter needs them all
 
 struct Restart {
-  uint64_t count = 0;  // from 1
-  Study study;         // what it knows: its own trials
+  uint32_t number = 0;  // from 1: Trial::restart of its trials
+  uint64_t trials = 0;  // its own so far
+  Study study;          // what it knows: those, and where jobs have failed
 };
-// The last search that began anew; nothing: none has.
+// The one that a study's next trials may belong to; nothing: there is none yet.
 std::optional<Restart> LastRestart(const Study& study);
-// Whether a trial with that number is one of its trials, and none of the search that has seen them all.
+// Whether a trial with that number in its study is the restart's, and not of the search that has seen them all.
 inline bool IsOfRestart(uint64_t number) { return number % 2 == 1; }
 
 }  // namespace leat::search

@@ -22,8 +22,8 @@ constexpr int kDrawsMax = 64;         // draws before a finite space is searched
 constexpr uint64_t kInitialMax = 10;  // points of the initial design, at most
 constexpr size_t kProven = 3;         // of the first points: the best ones of earlier studies
 constexpr Index kFinishedToModel = 4, kCompletedToModel = 2;
-constexpr uint64_t kRestartStream = 0x9e3779b97f4a7c15;  // between the seeds of searches that begin anew
-constexpr uint64_t kModelStream = uint64_t{1} << 32;     // beside the streams that draws use: the number of a trial
+constexpr uint64_t kRestartSeedStep = 0x9e3779b97f4a7c15;
+constexpr uint64_t kModelStream = uint64_t{1} << 32;  // beside the streams that draws use: the number of a trial
 
 // The points of a study's trials, compared as a script sees them.
 class Taken {
@@ -89,17 +89,17 @@ tl::unexpected<Error> Exhausted(const Space& space) {
                   " combinations of the ranges have been tried; widen a range, or ask for fewer training jobs");
 }
 
-Result<std::vector<Suggestion>> SuggestGrid(const Space& space, Taken& taken, uint32_t count) {
+Result<std::vector<Trial>> SuggestGrid(const Space& space, Taken& taken, uint32_t count) {
   if (space.Count() > kEnumerableMax) {
     return Fail(
         ErrorCode::kInvalidArgument,
         "Grid tries every combination, and these ranges have too many; give the values of each continuous range, "
         "and fewer of the others");
   }
-  std::vector<Suggestion> suggestions;
+  std::vector<Trial> suggestions;
   for (const auto& point : space.All()) {
     if (suggestions.size() == count) break;
-    if (!taken.Contains(point)) suggestions.push_back(space.Decode(point));
+    if (!taken.Contains(point)) suggestions.push_back({space.Decode(point)});
   }
   if (suggestions.empty() && count > 0) return Exhausted(space);
   return suggestions;
@@ -120,6 +120,16 @@ class Bayesian {
       design_ -= std::min<uint64_t>(design_, earlier.is_same_task ? earlier.trials.size() : 0);
     const Index completed = observations_.completed.cols();
     is_enough_ = completed >= kCompletedToModel && completed + observations_.failed.cols() >= kFinishedToModel;
+  }
+
+  // What another search has suggested, and nobody knows yet.
+  void AddPending(const Point& point) {
+    if (surrogate_) {
+      surrogate_->AddPending(point);
+      return;
+    }
+    observations_.pending.conservativeResize(Eigen::NoChange, observations_.pending.cols() + 1);
+    observations_.pending.rightCols(1) = point;
   }
 
   // Of the trial with that number among the search's own. nullopt: everything that was looked at is taken.
@@ -151,7 +161,7 @@ class Bayesian {
   const Space& space_;
   const Study& study_;
   const uint64_t seed_;
-  const Observations observations_;
+  Observations observations_;
   const std::vector<Point> proven_;
   uint64_t design_ = 0;
   bool is_enough_ = false;
@@ -160,33 +170,35 @@ class Bayesian {
 
 }  // namespace
 
-Result<std::vector<Suggestion>> Suggest(const Study& study, uint32_t count, uint64_t seed) {
+Result<std::vector<Trial>> Suggest(const Study& study, uint32_t count, uint64_t seed) {
   LEAT_ASSIGN_OR_RETURN(const Space space, Space::Make(study.ranges));
   Taken taken(space, study);
   if (study.strategy == Study::Strategy::kGrid) return SuggestGrid(space, taken, count);
   const bool is_bayesian = study.strategy == Study::Strategy::kBayesian;
-  const std::optional<Restart> restart = is_bayesian ? LastRestart(study) : std::nullopt;
-  uint64_t next = restart ? restart->study.trials.size() : 0;
-  std::optional<Bayesian> first, last;  // the search of all trials, and the one that began anew last
-  std::vector<Suggestion> suggestions;
+  std::optional<Restart> restart = is_bayesian ? LastRestart(study) : std::nullopt;
+  std::optional<Bayesian> of_all, anew;
+  if (is_bayesian) of_all.emplace(space, study, seed);
+  if (restart) anew.emplace(space, restart->study, seed + restart->number * kRestartSeedStep);
+  std::vector<Trial> suggestions;
   for (uint32_t i = 0; i < count; ++i) {
     if (taken.size() >= space.Count() && space.Count() <= kEnumerableMax) break;
     const uint64_t number = study.trials.size() + i;
+    const bool is_anew = restart && IsOfRestart(number);
     std::optional<Point> point;
     if (!is_bayesian) {
       Random random(seed, number);
       const Point first_draw = space.Draw(random);
       point = Free(space, taken, first_draw, random);
-    } else if (restart && IsOfRestart(number)) {
-      if (!last) last.emplace(space, restart->study, seed + restart->count * kRestartStream);
-      point = last->Next(next++, taken);
+    } else if (is_anew) {
+      point = anew->Next(restart->trials++, taken);
+      if (point) of_all->AddPending(*point);
     } else {
-      if (!first) first.emplace(space, study, seed);
-      point = first->Next(number, taken);
+      point = of_all->Next(number, taken);
     }
     if (!point) break;
     taken.Add(*point);
-    suggestions.push_back(space.Decode(*point));
+    suggestions.push_back({space.Decode(*point)});
+    if (is_anew) suggestions.back().restart = restart->number;
   }
   if (suggestions.empty() && count > 0) return Exhausted(space);
   return suggestions;

@@ -19,10 +19,10 @@
 
 namespace leat::search {
 
-// The next `count` suggestions. The first has the number study.trials.size(), which with the seed decides on all that
-// is drawn; a caller adds them to the trials, pending, before it asks for more. Fewer than `count`: there are no more.
+// The next `count` trials, pending. The first has the number study.trials.size(), which with the seed decides on all
+// that is drawn; a caller adds them to the trials before it asks for more. Fewer than `count`: there are no more.
 // kNotFound: every combination was tried, or a range has no value. kInvalidArgument: a range depends on what it cannot
 // (see Space), or Grid has a continuous range.
-Result<std::vector<Suggestion>> Suggest(const Study& study, uint32_t count, uint64_t seed);
+Result<std::vector<Trial>> Suggest(const Study& study, uint32_t count, uint64_t seed);
 
 }  // namespace leat::search

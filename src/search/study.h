@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct Trial {
   Suggestion parameters;
   State state = State::kPending;
   double objective = std::nan("");  // of a completed one; a number that is not finite makes it a failed one
+  uint32_t restart = 0;             // the Restart that suggested it; 0: the search of all trials
 };
 
 // Trials of a tuning job that came before.

@@ -26,6 +26,7 @@ void ApplyTrial(Study& study, const Event& event) {
   trial.definition = std::min(event.body.value("definition", size_t{0}), study.job.definitions.size() - 1);
   trial.tuned = event.body.value("tuned", std::map<std::string, std::string>{});
   trial.bracket = event.body.value("bracket", 0u);
+  trial.restart = event.body.value("restart", 0u);
   trial.state.created_ns = event.at_ns;
 }
 

@@ -33,6 +33,7 @@ struct Trial {
   std::optional<double> objective;           // the last of them; NaN is none that counts
   std::string stop_reason;                   // why the tuner stopped it; empty: it did not
   uint32_t bracket = 0;                      // Hyperband
+  uint32_t restart = 0;                      // Bayesian: search::Trial::restart
   uint32_t attempt = 1;                      // a job that was lost, not by its script's fault, is run again
   bool was_submitted = false;                // the training job is in the store, or has been
   bool is_done = false;

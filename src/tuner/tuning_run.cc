@@ -120,12 +120,13 @@ class TuningRun {
 
   Status RunAgain(const Trial& trial) {
     const std::string name = ChildName(job(), study().names_seed, trial.number, trial.attempt + 1);
-    return Record("trial", TrialJson(trial.number, name, trial.definition, trial.tuned, trial.bracket));
+    return Record("trial", TrialJson(trial, name));
   }
 
-  static Json TrialJson(uint32_t number, const std::string& job, size_t definition,
-                        const std::map<std::string, std::string>& tuned, uint32_t bracket) {
-    return {{"number", number}, {"job", job}, {"definition", definition}, {"tuned", tuned}, {"bracket", bracket}};
+  static Json TrialJson(const Trial& trial, const std::string& job) {
+    return {{"number", trial.number},         {"job", job},
+            {"definition", trial.definition}, {"tuned", trial.tuned},
+            {"bracket", trial.bracket},       {"restart", trial.restart}};
   }
 
   // Each report once, in the order in which they came, also those of an earlier process: its decisions follow again.
@@ -275,7 +276,7 @@ class TuningRun {
     known.maximize = of.maximize;
     for (const auto& trial : study().trials) {
       if (trial.definition != definition) continue;
-      search::Trial one{trial.tuned, search::Trial::State::kPending, std::nan("")};
+      search::Trial one{trial.tuned, search::Trial::State::kPending, std::nan(""), trial.restart};
       if (trial.is_done) {
         one.state = trial.HasObjective() ? search::Trial::State::kCompleted : search::Trial::State::kFailed;
         if (trial.HasObjective()) one.objective = *trial.objective;
@@ -295,9 +296,13 @@ class TuningRun {
       const auto suggestions = search::Suggest(SearchStudy(definition), 1, Random::Mix(study().seed + definition));
       if (!suggestions && suggestions.error().code == ErrorCode::kNotFound) continue;
       if (!suggestions) return Fail(suggestions.error());
-      const std::string name = ChildName(job(), study().names_seed, number, 1);
-      LEAT_RETURN_IF_ERROR(Record("trial", TrialJson(number, name, definition, suggestions->front(),
-                                                     hyperband_ ? hyperband_->Bracket(number) : 0)));
+      Trial next;
+      next.number = number;
+      next.definition = definition;
+      next.tuned = suggestions->front().parameters;
+      next.restart = suggestions->front().restart;
+      if (hyperband_) next.bracket = hyperband_->Bracket(number);
+      LEAT_RETURN_IF_ERROR(Record("trial", TrialJson(next, ChildName(job(), study().names_seed, number, 1))));
       launched_at_ = std::chrono::steady_clock::now();
       return Submit(study().trials.back());
     }

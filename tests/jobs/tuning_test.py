@@ -298,7 +298,7 @@ class TuningTest(JobsTest):
 
     def test_listed(self):
         self.tune(self.tuning('short', BOWL, jobs=2))
-        self.assertRegex(self.leat.run('tunings', 'list', state_directory=True).stdout, r'^short  Completed  2 of 2 done, best ')
+        self.assertRegex(self.leat.run('tunings', 'list', state_directory=True).stdout, r'^short  Completed   2 of 2 done, best ')
         none = self.leat.run('tunings', 'list', '--status', 'Failed', '--name-contains', 'short', state_directory=True)
         self.assertIn('no tuning job is as asked for', none.stdout)
         listed = json.loads(self.leat.run('tunings', 'list', '--json', state_directory=True).stdout)
@@ -331,6 +331,18 @@ class Suggest(JobsTest):
         self.assertEqual(again.returncode, 2)
         self.assertIn('trial 16 has been told already', again.stderr)
         self.assertIn('there is no trial 99', self.ask(path, '--tell', '99=1', check=False).stderr)
+
+    def test_a_search_that_began_anew_keeps_its_trials(self):
+        path = os.path.join(self.scratch, 'study.json')
+        known = [{'HyperParameters': {'x': str(0.5 + number / 1e4)}, 'Status': 'Completed', 'Value': 1} for number in range(100)]
+        with open(path, 'w') as file:
+            json.dump({'Objective': {'Type': 'Minimize'}, 'Trials': known, 'ParameterRanges': {
+                'ContinuousParameterRanges': [{'Name': 'x', 'MinValue': '-1', 'MaxValue': '1'}]}}, file)
+        self.ask(path, '--count', '2')
+        self.ask(path, '--tell', '102=2')
+        self.ask(path, '--count', '2')
+        with open(path) as file:
+            self.assertEqual([trial.get('Restart') for trial in json.load(file)['Trials'][99:]], [None, None, 1, None, 1])
 
     def test_misspelt_members_are_told(self):
         path = os.path.join(self.scratch, 'study.json')
