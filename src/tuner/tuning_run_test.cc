@@ -433,6 +433,28 @@ TEST_F(TuningRunTest, ATargetCompletesIt) {
   EXPECT_GE(*BestTrial(study)->objective, 0.5);
 }
 
+TEST_F(TuningRunTest, ASearchThatBeganAnewKeepsItsTrials) {
+  const TuningJob job = Job("anew", "echo score=1\n", R"({"ResourceLimits": {
+      "MaxNumberOfTrainingJobs": 104, "MaxParallelTrainingJobs": 1}, "ParameterRanges": {
+      "ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}})");
+  ASSERT_TRUE(SubmitTuningJob(job, options_, *store_));
+  for (int number = 1; number <= 100; ++number) {
+    const Json tuned = {{"x", std::to_string(0.5 + number * 1e-4)}};
+    ASSERT_TRUE(store_->Append(jobs::JobKind::kTuning, "anew",
+                               {"trial", number, {{"number", number}, {"job", "past"}, {"tuned", tuned}}}));
+    ASSERT_TRUE(
+        store_->Append(jobs::JobKind::kTuning, "anew",
+                       {"trial_ended",
+                        number,
+                        {{"number", number}, {"status", "Completed"}, {"was_submitted", false}, {"objective", 1.0}}}));
+  }
+  const Study study = GoOn("anew");
+  ASSERT_EQ(study.trials.size(), 104u);
+  std::vector<uint32_t> restarts;
+  for (size_t i = 99; i < 104; ++i) restarts.push_back(study.trials[i].restart);
+  EXPECT_THAT(restarts, testing::ElementsAre(0, 0, 1, 0, 1));
+}
+
 TEST_F(TuningRunTest, TheSameSeedTriesTheSame) {
   const std::string config = R"({"Strategy": "Random", "RandomSeed": 11,
     "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 3},
