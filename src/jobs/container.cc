@@ -254,9 +254,13 @@ Status PullImage(const std::string& image, const std::vector<std::string>& envir
 }
 
 Status RemoveContainer(const std::string& name, const std::vector<std::string>& environment) {
-  LEAT_ASSIGN_OR_RETURN(
-      const auto removed,
-      RunPodman({"--runtime", "crun", "rm", "--force", "--time", "0", "--ignore", "--volumes", name}, environment));
+  const std::vector<std::string> remove = {"--runtime", "crun",     "rm",        "--force", "--time",
+                                           "0",         "--ignore", "--volumes", name};
+  LEAT_ASSIGN_OR_RETURN(auto removed, RunPodman(remove, environment));
+  // Where its conmon was killed too, podman 5 only finds out that it does not run, and fails.
+  if (removed.exit_code != 0) {
+    LEAT_ASSIGN_OR_RETURN(removed, RunPodman(remove, environment));
+  }
   if (removed.exit_code == 0) return {};
   return Fail(ErrorCode::kIo, "the container " + name + " could not be removed: " + LastLine(removed.text) +
                                   "; `podman rm --force " + name + "` removes it");

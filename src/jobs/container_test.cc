@@ -209,6 +209,8 @@ TEST_F(FakePodmanTest, OnlyWhatNeverStartedIsTheContainersFailure) {
 TEST_F(FakePodmanTest, WhatCannotBeRemovedIsTold) {
   Podman("[ $3 = rm ]");
   EXPECT_TRUE(RemoveContainer("c", environment_));
+  Podman("[ -e $0.again ] && exit; touch $0.again; echo 'Error: conmon exited prematurely'; exit 125");
+  EXPECT_TRUE(RemoveContainer("c", environment_));
   Podman("echo 'Error: busy'; exit 1");
   const Status removed = RemoveContainer("c", environment_);
   ASSERT_FALSE(removed);
