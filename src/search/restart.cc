@@ -43,22 +43,18 @@ std::optional<Restart> LastRestart(const Study& study) {
   for (const auto& trial : study.trials) restart.number = std::max(restart.number, trial.restart);
   Progress progress;
   for (const auto& trial : study.trials) {
-    const bool has_failed = trial.state == Trial::State::kFailed;
-    if (trial.restart == restart.number) {
-      ++restart.trials;
-      if (trial.state == Trial::State::kCompleted && std::isfinite(trial.objective))
-        progress.Add(study.maximize ? trial.objective : -trial.objective);
-    }
-    if (trial.restart == restart.number || has_failed) restart.study.trials.push_back(trial);
+    if (trial.restart == restart.number && trial.state == Trial::State::kCompleted && std::isfinite(trial.objective))
+      progress.Add(study.maximize ? trial.objective : -trial.objective);
   }
-  if (progress.has_stalled() && study.trials.size() >= kRestartAfter) {
-    ++restart.number;
-    restart.trials = 0;
-    std::erase_if(restart.study.trials, [](const Trial& trial) { return trial.state != Trial::State::kFailed; });
-  }
+  if (progress.has_stalled() && study.trials.size() >= kRestartAfter) ++restart.number;
   if (restart.number == 0) return std::nullopt;
   restart.study.ranges = study.ranges;
   restart.study.maximize = study.maximize;
+  for (const auto& trial : study.trials) {
+    const bool is_own = trial.restart == restart.number;
+    if (is_own) ++restart.own_trials;
+    if (is_own || trial.state == Trial::State::kFailed) restart.study.trials.push_back(trial);
+  }
   return restart;
 }
 

@@ -3,13 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "search/range_examples.h"
 #include "search/search.h"
 
 namespace leat::search {
 namespace {
 
-// Trials from `number` on, all of the same value but for the first.
+// All of the same value but for the first.
 void AddFlat(Study& study, int count, double first, double others) {
   for (int i = 0; i < count; ++i) study.trials.push_back({{}, Trial::State::kCompleted, i == 0 ? first : others});
 }
@@ -52,7 +54,7 @@ TEST(Restart, KnowsItsOwnTrialsAndWhereJobsFail) {
   const auto restart = LastRestart(study);
   ASSERT_TRUE(restart);
   EXPECT_EQ(restart->number, 1u);
-  EXPECT_EQ(restart->trials, 2u);
+  EXPECT_EQ(restart->own_trials, 2u);
   EXPECT_EQ(restart->study.ranges.size(), 1u);
   EXPECT_FALSE(restart->study.maximize);
   ASSERT_EQ(restart->study.trials.size(), 3u);
@@ -78,7 +80,7 @@ TEST(Restart, FollowsARestartThatGainsNothing) {
   EXPECT_EQ(LastRestart(study)->number, 1u);
   study.trials.push_back({{}, Trial::State::kCompleted, 0, 1});
   EXPECT_EQ(LastRestart(study)->number, 2u);
-  EXPECT_EQ(LastRestart(study)->trials, 0u);
+  EXPECT_EQ(LastRestart(study)->own_trials, 0u);
   EXPECT_TRUE(LastRestart(study)->study.trials.empty());
 }
 

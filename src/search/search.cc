@@ -190,7 +190,7 @@ Result<std::vector<Trial>> Suggest(const Study& study, uint32_t count, uint64_t 
       const Point first_draw = space.Draw(random);
       point = Free(space, taken, first_draw, random);
     } else if (is_anew) {
-      point = anew->Next(restart->trials++, taken);
+      point = anew->Next(restart->own_trials++, taken);
       if (point) of_all->AddPending(*point);
     } else {
       point = of_all->Next(number, taken);
