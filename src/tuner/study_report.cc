@@ -225,6 +225,18 @@ std::string Table(const Study& study, const Trial* best, const Form& form, size_
   return out;
 }
 
+// "every second job since 102 is of a new search"; empty: none did.
+std::string RestartText(const Study& study) {
+  uint32_t restart = 0, first = 0;
+  for (const auto& trial : study.trials) {
+    if (trial.restart <= restart) continue;
+    restart = trial.restart;
+    first = trial.number;
+  }
+  if (restart == 0) return "";
+  return "every second job since " + Number("%03.0f", first) + " is of a new search";
+}
+
 }  // namespace
 
 const char* StrategyName(TuningJob::Strategy strategy) {
@@ -259,6 +271,7 @@ Json SummarizeTrial(const Study& study, const Trial& trial) {
   }
   if (!trial.state.accounting.empty()) summary["LeatDataAccounting"] = trial.state.accounting;
   if (!trial.stop_reason.empty()) summary["LeatStopReason"] = trial.stop_reason;
+  if (trial.restart > 0) summary["LeatRestart"] = trial.restart;
   return summary;
 }
 
@@ -324,7 +337,9 @@ std::string StudyTable(const Study& study, size_t columns) {
   std::vector<std::string> parts = {"* best: " + best->job_name, DisplayText(DefinitionOf(study, *best).objective) +
                                                                      " " + Number("%#.6g", *best->objective)};
   for (auto& part : TunedParts(study, *best)) parts.push_back(std::move(part));
-  return text + Wrapped(parts, columns, 0);
+  text += Wrapped(parts, columns, 0);
+  const std::string restart = RestartText(study);
+  return restart.empty() ? text : text + Wrapped({"nothing more gained", restart}, columns, 0);
 }
 
 std::vector<std::string> FailureLines(const Study& study) {

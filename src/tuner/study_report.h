@@ -18,7 +18,7 @@ const char* StrategyName(TuningJob::Strategy strategy);
 Json SummarizeTrial(const Study& study, const Trial& trial);
 
 // DescribeHyperParameterTuningJob, and with it LeatTrainingJobs (one summary for each child), LeatRandomSeed,
-// LeatCompletedBy and LeatWarnings.
+// LeatCompletedBy and LeatWarnings. A child of a search that began anew has LeatRestart.
 Json DescribeTuningJob(const std::string& name, const Study& study);
 
 // HyperParameterTuningJobSummary, as ListHyperParameterTuningJobs has it.

@@ -145,6 +145,14 @@ TEST(SummarizeTuningJob, HasTheShapeOfAListsEntry) {
   EXPECT_FALSE(SummarizeTuningJob("shapes", study).contains("ResourceLimits"));
 }
 
+TEST(StudyTable, TellsThatTheSearchBeganAnew) {
+  Study study = ThreeTrials();
+  EXPECT_THAT(StudyTable(study, 80), testing::Not(testing::HasSubstr("new search")));
+  study.trials[1].restart = 1;
+  EXPECT_THAT(StudyTable(study, 80), testing::EndsWith("every second job since 002 is of a new search\n"));
+  EXPECT_EQ(DescribeTuningJob("Job", study)["LeatTrainingJobs"][1]["LeatRestart"], 1);
+}
+
 TEST(StudyLine, IsALineOfAList) {
   Study study = ThreeTrials();
   EXPECT_EQ(StudyLine(study), "3 of 100 done, best 3.5");
