@@ -28,6 +28,8 @@ std::vector<ListedJob> SelectJobs(std::vector<ListedJob> jobs, const ListSelecti
   return jobs;
 }
 
+constexpr uint32_t kListMax = 1'000'000;
+
 void AddListOptions(CLI::App& list, ListSelection& selection) {
   list.add_option("--status", selection.status, "only those")
       ->type_name("STATUS")
@@ -35,7 +37,7 @@ void AddListOptions(CLI::App& list, ListSelection& selection) {
   list.add_option("--name-contains", selection.name_contains, "only those whose name contains this")->type_name("X");
   list.add_option("--max", selection.max, "no more than so many, of the order of creation if no other")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, kListMax));
   list.add_option_function<std::string>(
           "--sort",
           [&selection](const std::string& order) {

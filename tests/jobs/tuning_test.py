@@ -301,6 +301,8 @@ class TuningTest(JobsTest):
         self.assertRegex(self.leat.run('tunings', 'list', state_directory=True).stdout, r'^short  Completed   2 of 2 done, best ')
         none = self.leat.run('tunings', 'list', '--status', 'Failed', '--name-contains', 'short', state_directory=True)
         self.assertIn('no tuning job is as asked for', none.stdout)
+        zero = self.leat.run('tunings', 'list', '--max', '0', state_directory=True, check=False)
+        self.assertIn('--max: Value 0 not in range 1 to 1000000', zero.stderr)
         listed = json.loads(self.leat.run('tunings', 'list', '--json', state_directory=True).stdout)
         summary = listed['HyperParameterTuningJobSummaries'][0]
         self.assertEqual((summary['HyperParameterTuningJobName'], summary['Strategy']), ('short', 'Random'))
